@@ -1,0 +1,137 @@
+package caddymodules
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3/routing"
+)
+
+// Apps answers the requests for apps: it looks the host up in the routing
+// table, and lets Caddy's reverse proxy or file server do the rest. Hosts that
+// are no app's get a page that says so.
+type Apps struct {
+	// HTTPSPort is where plain requests for real domains are redirected to.
+	// 0, the default, does not redirect.
+	HTTPSPort int `json:"https_port,omitempty"`
+
+	table  *routing.Table
+	proxy  caddyhttp.MiddlewareHandler
+	files  *staticFiles
+	pages  *pages
+	logger *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Apps) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.hop3_apps", New: func() caddy.Module { return new(Apps) }}
+}
+
+// Provision loads the reverse proxy and the file server that serve all apps.
+func (a *Apps) Provision(ctx caddy.Context) (err error) {
+	a.logger = ctx.Logger()
+	if a.table, err = routingTable(ctx); err != nil {
+		return err
+	}
+	if a.pages, err = newPages(); err != nil {
+		return err
+	}
+	if a.proxy, err = loadHandler(ctx, "http.handlers.reverse_proxy", proxyConfig); err != nil {
+		return err
+	}
+	a.files, err = newStaticFiles(ctx)
+	return err
+}
+
+// ServeHTTP answers one request.
+func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	claim, ok := a.table.Claim(r.Host)
+	if !ok {
+		return a.unknown(w, r)
+	}
+	// Held until the last byte, also of a WebSocket: an old release is not
+	// stopped before.
+	defer claim.Release()
+	if a.misdirected(r, claim) {
+		return a.pages.write(w, r, pageMisdirected)
+	}
+	if a.wantsHTTPS(r, claim) {
+		a.redirect(w, r)
+		return nil
+	}
+	route := claim.Route()
+	switch {
+	case len(route.Upstreams) > 0:
+		return a.forward(w, r, next, claim)
+	case route.StaticRoot != "":
+		return a.serveFile(w, r, route.StaticRoot)
+	default:
+		return a.pages.write(w, r, stoppedPage(route.Status))
+	}
+}
+
+// Private
+
+func (a *Apps) unknown(w http.ResponseWriter, r *http.Request) error {
+	if !a.table.Ready() {
+		return a.pages.write(w, r, pageStarting)
+	}
+	return a.pages.write(w, r, pageUnknown)
+}
+
+// misdirected reports whether the certificate was asked for another app's
+// name: a browser that reuses a connection must not reach a second app by it.
+func (a *Apps) misdirected(r *http.Request, claim *routing.Claim) bool {
+	if r.TLS == nil || r.TLS.ServerName == "" || r.TLS.ServerName == r.Host {
+		return false
+	}
+	other := a.table.Lookup(r.TLS.ServerName)
+	return other != nil && other.App != claim.Route().App
+}
+
+// wantsHTTPS reports whether the request came in clear by a name that can
+// have a certificate people trust, and the app did not ask for that.
+func (a *Apps) wantsHTTPS(r *http.Request, claim *routing.Claim) bool {
+	if r.TLS != nil || a.HTTPSPort == 0 || claim.Local() || claim.Route().AllowHTTP {
+		return false
+	}
+	return !trustedClient(r) || r.Header.Get("X-Forwarded-Proto") != "https"
+}
+
+func (a *Apps) redirect(w http.ResponseWriter, r *http.Request) {
+	host := hostOnly(r.Host)
+	if a.HTTPSPort != 443 {
+		host += ":" + strconv.Itoa(a.HTTPSPort)
+	}
+	http.Redirect(w, r, "https://"+host+r.URL.RequestURI(), http.StatusPermanentRedirect)
+}
+
+// untrusted are headers that name the client or the way it came. Apps believe
+// them, so a client's own are dropped; Caddy takes care of X-Forwarded-For,
+// -Proto and -Host, and of spellings with '_' and '.'.
+var untrusted = []string{
+	"Client-Ip", "Forwarded", "X-Client-Ip", "X-Forwarded-Port", "X-Forwarded-Prefix",
+	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Real-Ip", "X-Remote-Address",
+}
+
+// cleanHeaders drops what a client may not say, and adds when the request
+// arrived, from which apps and monitors tell how long it waited.
+func cleanHeaders(r *http.Request) {
+	delete(r.Header, "Proxy") // becomes HTTP_PROXY in a CGI environment
+	if !trustedClient(r) {
+		for _, name := range untrusted {
+			delete(r.Header, name)
+		}
+	}
+	r.Header["X-Request-Start"] = []string{"t=" + strconv.FormatInt(time.Now().UnixMilli(), 10)}
+}
+
+func trustedClient(r *http.Request) bool {
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	return trusted
+}

@@ -1,0 +1,144 @@
+package caddymodules
+
+import (
+	"encoding/json"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// BaseOptions are the settings of the server that are Caddy's business.
+type BaseOptions struct {
+	Home         string          // certificates go to <home>/caddy
+	App          json.RawMessage // configuration of the hop3 app
+	HTTPPort     int             // of the apps; 0: closed
+	HTTPSPort    int             // of the apps; 0: closed
+	BindHost     string          // address of both; "" for all
+	HTTP3        bool
+	RPCAddress   string // host:port of the control plane alone; "" for none
+	ControlHosts []string
+	// ControlHandlers answer for ControlHosts and at RPCAddress.
+	ControlHandlers []json.RawMessage
+	Email           string   // for the certificate authority
+	ACMEDirectory   string   // another certificate authority than Let's Encrypt
+	TrustedProxies  []string // CIDRs of proxies in front of us, whose X-Forwarded-* count
+	LogLevel        string   // "" means WARN
+}
+
+// BaseConfig returns Caddy's configuration, in JSON, for a server that is run
+// without a Caddyfile. Routes of apps are not part of it.
+func BaseConfig(o BaseOptions) ([]byte, error) {
+	var warnings []caddyconfig.Warning
+	cfg := &caddy.Config{
+		Admin:      baseAdmin(),
+		Logging:    baseLogging(o.LogLevel),
+		StorageRaw: caddyconfig.JSON(map[string]string{"module": "file_system", "root": filepath.Join(o.Home, "caddy")}, &warnings),
+		AppsRaw:    caddy.ModuleMap{"http": caddyconfig.JSON(baseHTTP(o), &warnings)},
+	}
+	if o.App != nil {
+		cfg.AppsRaw["hop3"] = o.App
+	}
+	if o.HTTPSPort != 0 {
+		cfg.AppsRaw["tls"] = caddyconfig.JSON(baseTLS(o), &warnings)
+		cfg.AppsRaw["pki"] = json.RawMessage(`{"certificate_authorities": {"local": {"install_trust": false}}}`)
+	}
+	return json.Marshal(cfg)
+}
+
+// Private
+
+// baseAdmin closes Caddy's admin API: it has no authentication, can replace
+// everything, and nothing here needs it.
+func baseAdmin() *caddy.AdminConfig {
+	persist := false // the database is the truth
+	return &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: &persist}}
+}
+
+// baseLogging logs what Hop3 says at the given level, and of Caddy only what
+// is wrong: an admin starts Hop3, and should not have to know Caddy's parts.
+func baseLogging(level string) *caddy.Logging {
+	if strings.EqualFold(level, "debug") {
+		return &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": baseLog(level)}}
+	}
+	own, others := baseLog(level), baseLog("WARN")
+	own.Include = []string{"hop3"}
+	// The proxy writes each request out as JSON before it knows whether it has
+	// something to log; what goes wrong is logged by hop3_apps. That the admin
+	// API is closed is no news.
+	others.Exclude = []string{"hop3", "http.handlers.reverse_proxy", "admin"}
+	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": others, "hop3": own}}
+}
+
+func baseLog(level string) *caddy.CustomLog {
+	log := &caddy.CustomLog{}
+	log.Level = strings.ToUpper(level)
+	if level == "" {
+		log.Level = "WARN"
+	}
+	log.WriterRaw = json.RawMessage(`{"output": "stderr"}`)
+	log.EncoderRaw = json.RawMessage(`{"format": "console"}`)
+	return log
+}
+
+func baseHTTP(o BaseOptions) *caddyhttp.App {
+	app := &caddyhttp.App{
+		HTTPPort:    o.HTTPPort,
+		HTTPSPort:   o.HTTPSPort,
+		GracePeriod: caddy.Duration(30 * time.Second),
+		Servers:     map[string]*caddyhttp.Server{},
+	}
+	if o.HTTPPort != 0 {
+		app.Servers["http"] = publicServer(o, o.HTTPPort, "h1")
+	}
+	if o.HTTPSPort != 0 {
+		protocols := []string{"h1", "h2"}
+		if o.HTTP3 {
+			protocols = append(protocols, "h3")
+		}
+		app.Servers["https"] = publicServer(o, o.HTTPSPort, protocols...)
+		app.Servers["https"].TLSConnPolicies = anyConnection()
+	}
+	if o.RPCAddress != "" && len(o.ControlHandlers) > 0 {
+		app.Servers["rpc"] = baseServer(o.RPCAddress, "h1")
+		app.Servers["rpc"].Routes = caddyhttp.RouteList{{HandlersRaw: o.ControlHandlers}}
+	}
+	return app
+}
+
+func publicServer(o BaseOptions, port int, protocols ...string) *caddyhttp.Server {
+	srv := baseServer(net.JoinHostPort(o.BindHost, strconv.Itoa(port)), protocols...)
+	if len(o.ControlHosts) > 0 && len(o.ControlHandlers) > 0 {
+		hosts := caddyconfig.JSON(o.ControlHosts, nil)
+		srv.Routes = append(srv.Routes, caddyhttp.Route{
+			MatcherSetsRaw: caddyhttp.RawMatcherSets{{"host": hosts}},
+			HandlersRaw:    o.ControlHandlers,
+			Terminal:       true,
+		})
+	}
+	apps := caddyconfig.JSONModuleObject(&Apps{HTTPSPort: o.HTTPSPort}, "handler", "hop3_apps", nil)
+	srv.Routes = append(srv.Routes, caddyhttp.Route{HandlersRaw: []json.RawMessage{apps}})
+	if len(o.TrustedProxies) > 0 {
+		srv.TrustedProxiesRaw = caddyconfig.JSON(map[string]any{"source": "static", "ranges": slices.Clone(o.TrustedProxies)}, nil)
+	}
+	return srv
+}
+
+// baseServer is a server whose certificates and redirects are ours to decide,
+// not Caddy's: what it would do depends on hosts in the configuration, and
+// the hosts are in the routing table.
+func baseServer(address string, protocols ...string) *caddyhttp.Server {
+	return &caddyhttp.Server{
+		Listen:            []string{address},
+		Protocols:         protocols,
+		ReadHeaderTimeout: caddy.Duration(20 * time.Second),
+		MaxHeaderBytes:    64 << 10,
+		AutoHTTPS:         &caddyhttp.AutoHTTPSConfig{Disabled: true},
+	}
+}

@@ -1,0 +1,208 @@
+package caddymodules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/auth"
+	"github.com/abilian/hop3/hop3/disk"
+	"github.com/abilian/hop3/hop3/git"
+	"github.com/abilian/hop3/hop3/platform"
+	"github.com/abilian/hop3/hop3/ready"
+	"github.com/abilian/hop3/hop3/routing"
+	"github.com/abilian/hop3/hop3/rpc"
+	"github.com/abilian/hop3/hop3/serverconfig"
+	"github.com/abilian/hop3/hop3/store"
+	"github.com/abilian/hop3/hop3/stream"
+)
+
+// core is what of a Hop3 server survives a reload of Caddy's configuration:
+// the database, the routing table, the running apps, the locks. It is pooled
+// by home directory. Making one has no side effects; start has.
+type core struct {
+	Platform *platform.Platform
+	Streams  *stream.Hub
+	Table    *routing.Table
+	Repos    *git.Repositories
+
+	config   *serverconfig.Config
+	builders atomic.Pointer[[]hop3.Builder]
+	logger   *zap.Logger
+
+	api atomic.Pointer[rpc.Handler] // nil until started
+
+	mu      sync.Mutex
+	started bool
+	lock    *serverconfig.Lock
+	store   *store.DB
+	host    *http.Server // of host commands
+}
+
+// Platform returns the verbs of the server that runs on a home, nil when none
+// does.
+func Platform(home string) *platform.Platform {
+	if c := running(home); c != nil {
+		return c.Platform
+	}
+	return nil
+}
+
+// GitInstalled returns an error that says how to install git when the server
+// that runs on a home has none.
+func GitInstalled(ctx context.Context, home string) error {
+	if c := running(home); c != nil {
+		return c.Repos.CheckInstalled(ctx)
+	}
+	return nil
+}
+
+// running returns the started core of a home.
+func running(home string) *core {
+	var found *core
+	cores.Range(func(key, value any) bool {
+		c := value.(*core)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if key == home && c.started {
+			found = c
+		}
+		return true
+	})
+	return found
+}
+
+func newCore(config *serverconfig.Config, logger *zap.Logger) *core {
+	return &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{}}
+}
+
+// start opens what the configuration names and brings the apps back. It does
+// so once; later calls return nil.
+func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.started {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.closeLocked())
+		}
+	}()
+	if err := serverconfig.Prepare(c.config); err != nil {
+		return err
+	}
+	home := c.config.Home
+	if c.lock, err = serverconfig.LockHome(home); err != nil {
+		return err
+	}
+	if c.store, err = store.Open(ctx, c.config.DatabaseURL, home, store.WithSecret(c.config.SecretKey)); err != nil {
+		return err
+	}
+	credentials, err := auth.New(c.config.SecretKey, c.config.TokenExpiry)
+	if err != nil {
+		return err
+	}
+	if c.Repos, err = c.openRepos(ctx, home); err != nil {
+		return err
+	}
+	runtime, err := rt.Open(filepath.Join(home, "run", "native"), c.logger.Named("runtime"))
+	if err != nil {
+		return fmt.Errorf("opening the runtime: %w", err)
+	}
+	c.Platform = &platform.Platform{
+		Store:    c.store,
+		Runtime:  runtime,
+		Builders: func() []hop3.Builder { return *c.builders.Load() },
+		Proxy:    proxy,
+		Repos:    c.Repos,
+		Prober:   &ready.Prober{},
+		Auth:     credentials,
+		Files:    disk.Files{},
+		Logger:   c.logger,
+		Settings: c.settings(),
+	}
+	c.started = true
+	if err := c.Platform.Reconcile(ctx); err != nil {
+		// Each app's trouble is its own: it is marked and logged, the others
+		// are served.
+		c.logger.Error("some apps could not be brought back", zap.Error(err))
+	}
+	c.Table.SetReady()
+	return c.openAPI(home)
+}
+
+// openRepos opens the git repositories and removes what an earlier server
+// left half received.
+func (c *core) openRepos(ctx context.Context, home string) (*git.Repositories, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding our own program for git's hooks: %w", err)
+	}
+	repos, err := git.Open(home, git.Config{Executable: exe, MaxPackBytes: c.config.MaxPushSize, Logger: c.logger.Named("git")})
+	if err != nil {
+		return nil, err
+	}
+	return repos, repos.Sweep(ctx)
+}
+
+func (c *core) settings() platform.Settings {
+	s := c.config
+	return platform.Settings{
+		Home:             s.Home,
+		BaseDomain:       s.BaseDomain,
+		StartTimeout:     s.StartTimeout,
+		StopGrace:        s.StopGrace,
+		DrainTimeout:     s.DrainTimeout,
+		KeepReleases:     s.KeepReleases,
+		ConcurrentBuilds: s.ConcurrentBuilds,
+		WaitingBuilds:    s.WaitingBuilds,
+		HTTPPort:         s.HTTPPort,
+		HTTPSPort:        s.HTTPSPort,
+		SSHPort:          s.SSHPort,
+	}
+}
+
+// Destruct ends the core when no configuration uses it any more. The apps go
+// on running: the next server adopts them.
+func (c *core) Destruct() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closeLocked()
+}
+
+func (c *core) closeLocked() error {
+	var err error
+	if c.Platform != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if c.host != nil {
+			err = c.host.Shutdown(ctx)
+		}
+		err = errors.Join(err, c.Platform.Shutdown(ctx), c.Platform.Runtime.Close())
+		c.Platform = nil
+	}
+	if c.Repos != nil {
+		err = errors.Join(err, c.Repos.Close())
+		c.Repos = nil
+	}
+	if c.store != nil {
+		err = errors.Join(err, c.store.Close())
+		c.store = nil
+	}
+	if c.lock != nil {
+		err = errors.Join(err, c.lock.Close())
+		c.lock = nil
+	}
+	c.started = false
+	return err
+}

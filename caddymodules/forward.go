@@ -1,0 +1,105 @@
+package caddymodules
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3/routing"
+)
+
+// proxyConfig is the one reverse proxy in front of all apps.
+//
+// A request that finds no live instance waits and tries again for 5 s, which
+// covers a restart. Idle connections are given up before the servers of the
+// languages we run give them up (2 to 5 s): a request sent into a connection
+// that is being closed is lost unless it is safe to repeat. A stream survives
+// a reload of Caddy's configuration for stream_close_delay.
+const proxyConfig = `{
+	"dynamic_upstreams": {"source": "hop3"},
+	"transport": {
+		"protocol": "http",
+		"compression": false,
+		"dial_timeout": "2s",
+		"keep_alive": {"idle_timeout": "1500ms", "max_idle_conns_per_host": 256}
+	},
+	"load_balancing": {
+		"selection_policy": {"policy": "hop3"},
+		"try_duration": "5s",
+		"try_interval": "50ms"
+	},
+	"health_checks": {"passive": {"fail_duration": "2s"}},
+	"stream_close_delay": "5m"
+}`
+
+func loadHandler(ctx caddy.Context, id, config string) (caddyhttp.MiddlewareHandler, error) {
+	mod, err := ctx.LoadModuleByID(id, json.RawMessage(config))
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", id, err)
+	}
+	return mod.(caddyhttp.MiddlewareHandler), nil
+}
+
+// forward lets Caddy's reverse proxy serve the request.
+func (a *Apps) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, claim *routing.Claim) error {
+	defer a.noteBroken(r, claim)
+	cleanHeaders(r)
+	caddyhttp.SetVar(r.Context(), claimVar, claim)
+	err := a.proxy.ServeHTTP(w, r, next)
+	if err == nil {
+		return nil
+	}
+	return a.failed(w, r, claim, err)
+}
+
+// noteBroken logs a response that the app began and did not end. The proxy
+// panics then, for the client's connection to break too.
+func (a *Apps) noteBroken(r *http.Request, claim *routing.Claim) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler && r.Context().Err() == nil {
+		route := claim.Route()
+		a.logger.Warn("an app broke off its response",
+			zap.String("app", route.App), zap.Int("release", route.Release), zap.String("host", r.Host), zap.String("path", r.URL.Path))
+	}
+	panic(p)
+}
+
+// failed answers a request that no instance answered.
+func (a *Apps) failed(w http.ResponseWriter, r *http.Request, claim *routing.Claim, err error) error {
+	var handlerErr caddyhttp.HandlerError
+	if !errors.As(err, &handlerErr) {
+		handlerErr = caddyhttp.Error(http.StatusBadGateway, err)
+	}
+	route := claim.Route()
+	if r.Context().Err() != nil { // nobody is there to read a page
+		return nil
+	}
+	if len(route.Upstreams) == 0 {
+		return a.pages.write(w, r, stoppedPage(route.Status))
+	}
+	a.logger.Warn("an app did not answer",
+		zap.String("app", route.App), zap.Int("release", route.Release),
+		zap.String("request", handlerErr.ID), zap.Int("status", handlerErr.StatusCode), zap.Error(handlerErr.Err))
+	return a.pages.write(w, r, failedPage(handlerErr.StatusCode, handlerErr.ID))
+}
+
+// hostOnly returns a request's host without its port.
+func hostOnly(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+		if strings.Contains(h, ":") {
+			host = "[" + h + "]"
+		}
+	}
+	return host
+}

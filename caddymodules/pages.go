@@ -1,0 +1,101 @@
+package caddymodules
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// page is what a visitor is told when no app answers.
+type page struct {
+	Status     int
+	Title      string
+	Text       string
+	RetryAfter int    // seconds; 0 for none
+	Request    string // the request's id in the log; "" for none
+}
+
+var (
+	pageUnknown     = page{Status: http.StatusNotFound, Title: "No app lives here", Text: "No application on this server has this name."}
+	pageStarting    = page{Status: http.StatusServiceUnavailable, Title: "Starting", Text: "This server is just starting. The page will be here in a moment.", RetryAfter: 2}
+	pageMisdirected = page{Status: http.StatusMisdirectedRequest, Title: "Wrong connection", Text: "This connection was opened for another name. Please try again."}
+	pageNoFile      = page{Status: http.StatusNotFound, Title: "Page not found", Text: "This site has no page at this address."}
+)
+
+// stoppedPage is the page of an app that is not running, by its route's
+// status.
+func stoppedPage(status string) page {
+	p := page{Status: http.StatusServiceUnavailable, RetryAfter: 30}
+	switch status {
+	case "stopped":
+		p.Title, p.Text = "This app is stopped", "Its owner has stopped it. It will be back here once it is started again."
+	case "failed":
+		p.Title, p.Text = "This app is not running", "It could not be started. Its owner can find the reason in its log."
+	default:
+		p.Title, p.Text = "Nothing to see", "This app does not answer web requests at the moment."
+	}
+	return p
+}
+
+// failedPage is the page of a request that the app should have answered.
+func failedPage(status int, request string) page {
+	switch status {
+	case http.StatusServiceUnavailable:
+		return page{Status: status, Title: "This app is not ready", Text: "None of its instances takes requests at the moment. Please try again.", RetryAfter: 5, Request: request}
+	case http.StatusGatewayTimeout:
+		return page{Status: status, Title: "This app is too slow", Text: "It did not answer in time. Please try again.", Request: request}
+	case http.StatusBadGateway:
+		return page{Status: status, Title: "This app did not answer", Text: "It ended the connection, or cannot be reached. Please try again.", Request: request}
+	default:
+		return page{Status: status, Title: http.StatusText(status), Text: "The request could not be served.", Request: request}
+	}
+}
+
+//go:embed page.html
+var pageHTML string
+
+// pages writes pages: HTML for browsers, a line of text for everything else.
+type pages struct {
+	html *template.Template
+}
+
+func newPages() (*pages, error) {
+	t, err := template.New("page").Parse(pageHTML)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the error page: %w", err)
+	}
+	return &pages{html: t}, nil
+}
+
+func (ps *pages) write(w http.ResponseWriter, r *http.Request, p page) error {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
+	}
+	var body bytes.Buffer
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		if err := ps.html.Execute(&body, p); err != nil {
+			return fmt.Errorf("rendering the error page: %w", err)
+		}
+	} else {
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintf(&body, "%s. %s\n", p.Title, p.Text)
+		if p.Request != "" {
+			fmt.Fprintf(&body, "Request %s\n", p.Request)
+		}
+	}
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(p.Status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body.Bytes()) // a visitor who left is no error
+	}
+	return nil
+}

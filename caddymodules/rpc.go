@@ -1,0 +1,118 @@
+package caddymodules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/command"
+	"github.com/abilian/hop3/hop3/rpc"
+)
+
+// RPC is the handler http.handlers.hop3_rpc: it answers the command line. What
+// is not for it goes to the next handler.
+type RPC struct {
+	app *App
+}
+
+// CaddyModule describes the module.
+func (*RPC) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.hop3_rpc", New: func() caddy.Module { return new(RPC) }}
+}
+
+// Provision finds the server.
+func (h *RPC) Provision(ctx caddy.Context) error {
+	made, err := ctx.App("hop3")
+	if err != nil {
+		return fmt.Errorf("finding the app hop3: %w", err)
+	}
+	app, ok := made.(*App)
+	if !ok {
+		return errors.New("the app hop3 is another one")
+	}
+	h.app = app
+	return nil
+}
+
+// ServeHTTP answers what is the API's.
+func (h *RPC) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if !isAPI(r.URL.Path) {
+		return next.ServeHTTP(w, r)
+	}
+	server := h.app.core.api.Load()
+	if server == nil {
+		return caddyhttp.Error(http.StatusServiceUnavailable, errors.New("the server is starting"))
+	}
+	server.ServeHTTP(w, r)
+	return nil
+}
+
+func isAPI(path string) bool {
+	switch path {
+	case "/rpc", "/rpc/", "/health", "/version":
+		return true
+	}
+	return strings.HasPrefix(path, "/api/")
+}
+
+// Version is the server's version.
+const Version = "0.8.0"
+
+// unixPathMax is the longest path a unix socket can have on Linux.
+const unixPathMax = 107
+
+// openAPI makes the API's handler, and serves it without asking for a token on
+// a socket that only the server's own user can reach: for host commands.
+func (c *core) openAPI(home string) error {
+	commands := command.New(command.Server{Platform: c.Platform, Streams: c.Streams, Version: Version, Plugins: plugins})
+	handler := func(host *hop3.User) *rpc.Handler {
+		return &rpc.Handler{
+			Platform: c.Platform, Commands: commands, Streams: c.Streams, Version: Version,
+			Logger: c.logger.Named("rpc"), Host: host,
+		}
+	}
+	c.api.Store(handler(nil))
+	path := filepath.Join(home, "run", "server.sock")
+	if len(path) > unixPathMax {
+		return hop3.Errorf(hop3.CodeInvalid, "the home %s has too long a path: at most %d characters fit", home, unixPathMax-len("/run/server.sock"))
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing an old socket: %w", err)
+	}
+	listener, err := net.Listen("unix", path) // its directory is ours alone
+	if err != nil {
+		return fmt.Errorf("listening for host commands: %w", err)
+	}
+	c.host = &http.Server{Handler: handler(&hop3.User{Username: "host", Admin: true, Active: true}), ReadHeaderTimeout: 10 * time.Second}
+	c.Platform.Go("host commands", func(context.Context) {
+		if err := c.host.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			c.logger.Error("host commands are not served any more", zap.Error(err))
+		}
+	})
+	return nil
+}
+
+// plugins are the modules that plug into Hop3.
+func plugins() []command.Plugin {
+	var all []command.Plugin
+	for _, kind := range []struct{ namespace, provides string }{
+		{"toolchains", "toolchain"}, {"builders", "builder"}, {"runtimes", "runtime"}, {"proxies", "proxy"}, {"addons", "addon"},
+	} {
+		for _, m := range caddy.GetModules("hop3." + kind.namespace) {
+			all = append(all, command.Plugin{Name: string(m.ID), Provides: kind.provides + " " + m.ID.Name()})
+		}
+	}
+	return all
+}

@@ -1,0 +1,11 @@
+package hop3cmd
+
+// The plug-ins that are built in.
+import (
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/abilian/hop3/caddymodules"
+	_ "github.com/abilian/hop3/hop3/build"
+	_ "github.com/abilian/hop3/hop3/supervisor"
+	_ "github.com/abilian/hop3/toolchains"
+)

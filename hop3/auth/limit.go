@@ -1,0 +1,51 @@
+package auth
+
+import "time"
+
+// At most loginBurst attempts per loginWindow and source.
+const (
+	loginBurst  = 5
+	loginWindow = time.Minute
+	// maxSources bounds the memory that attempts from many addresses take.
+	maxSources = 10_000
+	sweepEvery = time.Second
+)
+
+// Allow says whether source may try to log in once more, and counts the try.
+func (a *Auth) Allow(source string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	recent := since(a.attempts[source], now.Add(-loginWindow))
+	if len(recent) >= loginBurst {
+		a.attempts[source] = recent
+		return false
+	}
+	if len(recent) == 0 && len(a.attempts) >= maxSources && !a.forget(now) {
+		return false
+	}
+	a.attempts[source] = append(recent, now)
+	return true
+}
+
+// forget drops the sources whose attempts are over, not too often, and reports
+// whether there is room again.
+func (a *Auth) forget(now time.Time) bool {
+	if now.Sub(a.swept) < sweepEvery {
+		return false
+	}
+	a.swept = now
+	for source, times := range a.attempts {
+		if len(since(times, now.Add(-loginWindow))) == 0 {
+			delete(a.attempts, source)
+		}
+	}
+	return len(a.attempts) < maxSources
+}
+
+func since(times []time.Time, start time.Time) []time.Time {
+	for len(times) > 0 && !times[0].After(start) {
+		times = times[1:]
+	}
+	return times
+}

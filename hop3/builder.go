@@ -1,0 +1,28 @@
+package hop3
+
+import "context"
+
+// Builder builds a release: local (our toolchains), docker, nix. It is a Caddy
+// module in the namespace hop3.builders.
+type Builder interface {
+	// Name is the word of [build].builder: "local".
+	Name() string
+	// Accept reports whether the builder can build the source, and why, or
+	// why not.
+	Accept(ctx context.Context, req BuildRequest) (reason string, ok bool)
+	// Build builds. Errors are as Toolchain.Build's.
+	Build(ctx context.Context, req BuildRequest) (Artifact, error)
+}
+
+// BuildRequest is what a Builder is asked to build.
+type BuildRequest struct {
+	App      string
+	Source   string // the release's directory
+	CacheDir string // apps/<app>/cache
+	LogFile  string // the build's log; also receives what goes to Out
+	Env      Env
+	Options  BuildOptions
+	Before   []string // [build].before-build
+	After    []string // [build].after-build
+	Out      Output
+}

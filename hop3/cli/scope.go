@@ -1,0 +1,49 @@
+package cli
+
+import "strings"
+
+// scoped are the commands that act on one app: --app goes behind their words,
+// and is found out when it is not given. A test compares them with the
+// server's table.
+var scoped = set(
+	"deploy", "logs", "run", "restart", "status", "destroy", "ps", "ps scale", "releases", "releases show", "rollback",
+	"app status", "app logs", "app run", "app start", "app stop", "app restart", "app destroy", "app ping", "app releases", "app rollback",
+	"env show", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
+	"app branch", "domain list", "domains list", "git setup",
+)
+
+// optional are the commands to which only an --app that was given belongs.
+var optional = set("app create", "app launch")
+
+// dangerous are the commands that ask before they act. Those of typed want the
+// name of what goes.
+var (
+	dangerous = set(
+		"app destroy", "destroy", "backup destroy", "addon destroy", "user remove", "addon redis flush",
+		"addon postgres restore", "addon postgres import", "addon mysql restore", "addon mysql import",
+		"addon redis restore", "addon redis import", "addon s3 restore", "addon s3 import",
+	)
+	typed = set("app destroy", "destroy", "addon destroy")
+)
+
+// maxWords is how many words a command's name has at most.
+const maxWords = 4
+
+func set(names ...string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+// match returns the longest name among names that words begin with, and how
+// many words it has; 0 for none.
+func match(names map[string]bool, words []string) (string, int) {
+	for n := min(maxWords, len(words)); n > 0; n-- {
+		if name := strings.Join(words[:n], " "); names[name] {
+			return name, n
+		}
+	}
+	return "", 0
+}

@@ -1,0 +1,148 @@
+// Package command is the commands of `hop3 …`: a table of rows, each a name
+// and a plain function over the platform. A file holds the commands of one
+// noun and begins with their rows.
+package command
+
+import (
+	"context"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/archive"
+	"github.com/abilian/hop3/hop3/platform"
+	"github.com/abilian/hop3/hop3/stream"
+)
+
+// Command is a row of the table.
+type Command struct {
+	Name    string   // one to four words: "app status"
+	Aliases []string // other names: "status"
+	Summary string   // one line for the lists
+	Usage   string   // what follows the name: "KEY=VALUE…"
+	Who     Who
+	App     AppUse
+	Hidden  bool // not in the lists
+	Flags   []Flag
+	Min     int // positional arguments, at least
+	Max     int // and at most; Any for no limit
+	// Program says that what follows the flags is another program's command
+	// line: nothing behind its first word is ours.
+	Program bool
+	// Lenient says that unknown arguments are ignored, because clients send
+	// their own.
+	Lenient bool
+	Run     func(ctx context.Context, c *Call) ([]api.Item, error)
+}
+
+// Any is a Max without limit.
+const Any = -1
+
+// Who says who may call a command.
+type Who int
+
+// Every caller of Admin may call User, and so on. The zero value is User: a
+// row that says nothing is not public.
+const (
+	User Who = iota
+	Admin
+	Public
+)
+
+// AppUse says what a command does with --app.
+type AppUse int
+
+// The uses of --app.
+const (
+	NoApp AppUse = iota
+	NeedsApp
+	TakesApp // may be left out
+)
+
+// Flag is an option of a command.
+type Flag struct {
+	Name  string // "lines"
+	Short string // "n"
+	Value string // "N"; empty for a switch
+	Help  string
+}
+
+// Call is one call of a command.
+type Call struct {
+	App      string
+	Args     []string // positional arguments
+	User     hop3.User
+	Token    hop3.Token
+	Source   string // the caller's address
+	Extra    Extra
+	Platform *platform.Platform
+	Streams  *stream.Hub
+
+	flags    map[string][]string
+	commands *Commands
+}
+
+// Extra is what came beside the command line.
+type Extra struct {
+	Verbosity int
+	Streaming bool
+	Env       hop3.Env
+	Upload    *archive.Archive
+}
+
+// Actor returns the caller as the platform knows them.
+func (c *Call) Actor() platform.Actor {
+	return platform.Actor{Username: c.User.Username, Admin: c.User.Admin}
+}
+
+// Has reports whether a switch was given.
+func (c *Call) Has(flag string) bool { return len(c.flags[flag]) > 0 }
+
+// Value returns the last value of a flag, or "".
+func (c *Call) Value(flag string) string {
+	if v := c.flags[flag]; len(v) > 0 {
+		return v[len(v)-1]
+	}
+	return ""
+}
+
+// takeUpload makes the caller the owner of the uploaded archive, if any.
+func (c *Call) takeUpload() *archive.Archive {
+	a := c.Extra.Upload
+	c.Extra.Upload = nil
+	return a
+}
+
+// usage is the error of a call that gave too little.
+func (c *Command) usage() error {
+	return hop3.Errorf(hop3.CodeInvalid, "Usage: %s", c.Line())
+}
+
+// Line returns how the command is written.
+func (c *Command) Line() string {
+	line := "hop3 " + c.Name
+	switch c.App {
+	case NeedsApp:
+		line += " --app NAME"
+	case TakesApp:
+		line += " [--app NAME]"
+	}
+	for _, f := range c.Flags {
+		line += " [" + f.String() + "]"
+	}
+	if c.Usage != "" {
+		line += " " + c.Usage
+	}
+	return line
+}
+
+// String returns how the flag is written.
+func (f Flag) String() string {
+	s := "--" + f.Name
+	if f.Short != "" {
+		s = "-" + f.Short + "/" + s
+	}
+	if f.Value != "" {
+		s += " " + f.Value
+	}
+	return s
+}

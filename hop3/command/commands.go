@@ -1,0 +1,155 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/platform"
+	"github.com/abilian/hop3/hop3/stream"
+)
+
+// maxWords is how many words a command's name has at most.
+const maxWords = 4
+
+// Server is what the commands work on. All fields are required.
+type Server struct {
+	Platform *platform.Platform
+	Streams  *stream.Hub
+	Version  string
+	// Plugins returns what is built in, for `plugin list`.
+	Plugins func() []Plugin
+}
+
+// Plugin is a line of `plugin list`.
+type Plugin struct{ Name, Provides string }
+
+// Commands is the table. It is safe for concurrent use.
+type Commands struct {
+	server Server
+	byName map[string]*Command // by name and by alias
+	names  []string            // sorted, without aliases
+}
+
+// New returns the table of all commands. It panics when two share a name.
+func New(s Server) *Commands {
+	c := &Commands{server: s, byName: make(map[string]*Command)}
+	for _, rows := range [][]Command{
+		helpCommands(), appCommands(), lifeCommands(), deployCommands(), envCommands(), psCommands(), releaseCommands(),
+		domainCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), systemCommands(),
+	} {
+		for _, row := range rows {
+			c.add(row)
+		}
+	}
+	c.addNouns()
+	c.names = slices.Sorted(maps.Keys(c.canonical()))
+	return c
+}
+
+func (c *Commands) add(row Command) {
+	for _, name := range append([]string{row.Name}, row.Aliases...) {
+		if c.byName[name] != nil {
+			panic(fmt.Sprintf("command: two commands are called %q", name))
+		}
+		c.byName[name] = &row
+	}
+}
+
+// canonical returns the commands by their names, without aliases.
+func (c *Commands) canonical() map[string]*Command {
+	out := make(map[string]*Command)
+	for _, cmd := range c.byName {
+		out[cmd.Name] = cmd
+	}
+	return out
+}
+
+// Find returns the command with the longest name that args begin with, and the
+// arguments that follow; nil when there is none. An --app between the words of
+// a name, where the Python client puts it for `ps scale`, counts as behind it.
+func (c *Commands) Find(args []string) (*Command, []string) {
+	cmd, rest := c.longest(args)
+	if cmd == nil || cmd.Program {
+		return cmd, rest
+	}
+	n := appFlagLen(rest)
+	if n == 0 {
+		return cmd, rest
+	}
+	words := slices.Concat(args[:len(args)-len(rest)], rest[n:])
+	if other, after := c.longest(words); other != nil && len(after) < len(rest)-n {
+		return other, slices.Concat(rest[:n], after)
+	}
+	return cmd, rest
+}
+
+// AppNames returns the names, aliases too, of the commands that act on one app.
+func (c *Commands) AppNames() []string {
+	var names []string
+	for name, cmd := range c.byName {
+		if cmd.App == NeedsApp {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c *Commands) longest(args []string) (*Command, []string) {
+	for n := min(maxWords, len(args)); n > 0; n-- {
+		if cmd := c.byName[strings.Join(args[:n], " ")]; cmd != nil {
+			return cmd, args[n:]
+		}
+	}
+	return nil, args
+}
+
+// Request is a command line with who sent it.
+type Request struct {
+	Args   []string
+	User   *hop3.User // nil when nobody proved who they are
+	Token  hop3.Token
+	Source string
+	Extra  Extra
+}
+
+// Run runs a command line. It owns the uploaded archive from here on. Errors
+// are hop3.Errors, some of them as a *Mistake.
+func (c *Commands) Run(ctx context.Context, r Request) ([]api.Item, error) {
+	call := &Call{Token: r.Token, Source: r.Source, Extra: r.Extra, Platform: c.server.Platform, Streams: c.server.Streams, commands: c}
+	defer func() {
+		if a := call.takeUpload(); a != nil {
+			_ = a.Close() // a file in the temporary directory
+		}
+	}()
+	if len(r.Args) == 0 {
+		r.Args = []string{"help"}
+	}
+	cmd, rest := c.Find(r.Args)
+	// Strangers do not learn what commands there are.
+	if r.User == nil && (cmd == nil || cmd.Who != Public) {
+		return nil, hop3.Errorf(hop3.CodeUnauthorized, "Authentication required. Use 'hop3 auth login' to authenticate.")
+	}
+	if cmd == nil {
+		return nil, c.unknown(r.Args)
+	}
+	if r.User != nil {
+		call.User = *r.User
+	}
+	if cmd.Who == Admin && !call.User.Admin {
+		return nil, hop3.Errorf(hop3.CodeForbidden, "Admin privileges required")
+	}
+	if err := call.parse(cmd, rest); err != nil {
+		return nil, err
+	}
+	items, err := cmd.Run(ctx, call)
+	if err != nil && call.App != "" && hop3.CodeOf(err) == hop3.CodeNotFound {
+		err = call.suggestApp(ctx, err)
+	}
+	return items, err
+}

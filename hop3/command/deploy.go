@@ -1,0 +1,96 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/archive"
+	"github.com/abilian/hop3/hop3/platform"
+)
+
+func deployCommands() []Command {
+	return []Command{
+		{Name: "deploy", Summary: "Deploy the files of a directory", Usage: "[DIRECTORY]", App: NeedsApp, Max: Any, Lenient: true, Run: deploy, Flags: []Flag{
+			{Name: "env", Short: "e", Value: "KEY=VALUE", Help: "set a variable before the build"},
+			{Name: "no-stream", Help: "answer when all is done"},
+		}},
+	}
+}
+
+// deploy deploys the uploaded archive or, without one, what is live once more.
+// A deploy that is followed as a stream is the server's: it goes on when the
+// client leaves.
+func deploy(ctx context.Context, c *Call) ([]api.Item, error) {
+	if err := hop3.ValidateAppName(c.App); err != nil {
+		return nil, err
+	}
+	upload := c.takeUpload()
+	if !c.Extra.Streaming || c.Has("no-stream") {
+		return c.deployNow(ctx, upload)
+	}
+	log := c.Streams.New(c.App, c.User.Username)
+	started := c.Platform.Go("deploy "+c.App, func(ctx context.Context) {
+		success, why := false, "The deployment ended unexpectedly; the server's log says more."
+		defer func() { log.Finish(success, why) }() // also when it panics
+		if err := c.deployTo(ctx, upload, log); err != nil {
+			why = deployFailure(err).Message
+			return
+		}
+		success, why = true, ""
+	})
+	if !started {
+		log.Finish(false, "The server is shutting down.")
+		return nil, errors.Join(hop3.Errorf(hop3.CodeUnavailable, "The server is shutting down. Try again in a moment."), closeUpload(upload))
+	}
+	return []api.Item{api.Stream(log.ID)}, nil
+}
+
+func (c *Call) deployNow(ctx context.Context, upload *archive.Archive) ([]api.Item, error) {
+	var out lines
+	if err := c.deployTo(ctx, upload, &out); err != nil {
+		return nil, out.failed(deployFailure(err))
+	}
+	return append(out.items(),
+		api.Text("App '%s' deployed successfully.", c.App),
+		api.Summary("deployed %s.", c.App)), nil
+}
+
+func (c *Call) deployTo(ctx context.Context, upload *archive.Archive, out hop3.Output) (err error) {
+	if upload == nil {
+		if len(c.Extra.Env) > 0 {
+			if _, err := c.Platform.SetEnv(ctx, c.Actor(), c.App, c.Extra.Env, nil, out); err != nil {
+				return err
+			}
+		}
+		return c.Platform.RestartApp(ctx, c.Actor(), c.App, out)
+	}
+	defer func() { err = errors.Join(err, closeUpload(upload)) }()
+	_, err = c.Platform.Deploy(ctx, c.Actor(), platform.DeployRequest{
+		App: c.App, Kind: hop3.ReleaseUpload, Source: upload, Env: c.Extra.Env, Out: out,
+	})
+	return err
+}
+
+// deployFailure words an error so that also clients that know no code for it
+// see that the deploy failed. What is invalid by now is in the source, not in
+// the command line.
+func deployFailure(err error) *hop3.Error {
+	code := hop3.CodeOf(err)
+	if code == hop3.CodeInvalid {
+		code = hop3.CodeDeploy
+	}
+	return &hop3.Error{Code: code, Message: "Deploy failed: " + hop3.MessageOf(err), Err: err}
+}
+
+func closeUpload(upload *archive.Archive) error {
+	if upload == nil {
+		return nil
+	}
+	if err := upload.Close(); err != nil {
+		return fmt.Errorf("removing the upload: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/platform"
+)
+
+func envCommands() []Command {
+	return []Command{
+		{Name: "env show", Aliases: []string{"config show"}, Summary: "Show an app's variables", App: NeedsApp, Run: envShow,
+			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}}},
+		{Name: "env get", Aliases: []string{"config get"}, Summary: "Show one variable as it is", Usage: "KEY", App: NeedsApp, Min: 1, Max: 1, Run: envGet},
+		{Name: "env set", Aliases: []string{"config set"}, Summary: "Set variables and restart with them", Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: envSet},
+		{Name: "env unset", Aliases: []string{"config unset"}, Summary: "Remove variables and restart without them", Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: envUnset},
+	}
+}
+
+func envShow(ctx context.Context, c *Call) ([]api.Item, error) {
+	env, err := c.Platform.Env(ctx, c.App)
+	if err != nil {
+		return nil, err
+	}
+	if len(env) == 0 {
+		return []api.Item{api.Text("No configuration set for '%s'.", c.App)}, nil
+	}
+	table := api.Table([]string{"Key", "Value"})
+	hidden := false
+	for _, k := range env.Keys() {
+		v := env[k]
+		if !c.Has("show-secrets") {
+			v = hop3.Redact(k, v)
+			hidden = hidden || v != env[k]
+		}
+		table.Rows = append(table.Rows, []any{k, v})
+	}
+	items := []api.Item{api.Text("Configured environment for '%s':", c.App), table}
+	if hidden {
+		items = append(items, api.Text("Secrets are hidden; --show-secrets shows them."))
+	}
+	return items, nil
+}
+
+func envGet(ctx context.Context, c *Call) ([]api.Item, error) {
+	env, err := c.Platform.Env(ctx, c.App)
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := env[c.Args[0]]; ok {
+		return []api.Item{api.Text("%s", v)}, nil
+	}
+	return []api.Item{api.Text("Setting '%s' not found.", c.Args[0])}, nil
+}
+
+func envSet(ctx context.Context, c *Call) ([]api.Item, error) {
+	set := make(hop3.Env)
+	var problems []error
+	for _, arg := range c.Args {
+		k, v, ok := strings.Cut(arg, "=")
+		if !ok {
+			problems = append(problems, hop3.Errorf(hop3.CodeInvalid, "'%.80s' is not KEY=VALUE", arg))
+			continue
+		}
+		problems = append(problems, hop3.ValidateEnvKey(k), hop3.ValidateEnvValue(k, v))
+		set[k] = v
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "%s", err.Error()).WithHint("Nothing was changed.")
+	}
+	return c.changeEnv(ctx, set, nil)
+}
+
+func envUnset(ctx context.Context, c *Call) ([]api.Item, error) {
+	return c.changeEnv(ctx, nil, c.Args)
+}
+
+func (c *Call) changeEnv(ctx context.Context, set hop3.Env, unset []string) ([]api.Item, error) {
+	var out lines
+	change, err := c.Platform.SetEnv(ctx, c.Actor(), c.App, set, unset, &out)
+	if err != nil {
+		return nil, out.failed(err)
+	}
+	items := []api.Item{api.Text("Updated configuration for '%s':", c.App)}
+	for _, line := range changeLines(change, set, unset) {
+		items = append(items, api.Text("  • %s", line))
+	}
+	items = append(items, out.items()...)
+	if change.Release > 0 {
+		items = append(items, api.Text("Release v%d is live with it.", change.Release))
+	}
+	verb, names := "set", set.Keys()
+	if set == nil {
+		verb, names = "unset", unset
+	}
+	return append(items, api.Summary("%s %s on %s.", verb, strings.Join(names, ", "), c.App)), nil
+}
+
+// changeLines tells what became of each variable, old secrets hidden.
+func changeLines(change platform.EnvChange, set hop3.Env, unset []string) []string {
+	var out []string
+	for _, k := range set.Keys() {
+		switch v := hop3.Redact(k, set[k]); {
+		case slices.Contains(change.Added, k):
+			out = append(out, "Set "+k+"="+v)
+		case slices.Contains(change.Updated, k):
+			out = append(out, "Updated "+k+"="+v+" (was: "+hop3.Redact(k, change.Old[k])+")")
+		default:
+			out = append(out, k+" is unchanged")
+		}
+	}
+	for _, k := range unset {
+		if slices.Contains(change.Removed, k) {
+			out = append(out, "Removed "+k)
+		} else {
+			out = append(out, k+" was not set")
+		}
+	}
+	return out
+}

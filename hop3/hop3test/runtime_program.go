@@ -1,0 +1,125 @@
+package hop3test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// roleVariable tells the test binary to be one of the programs below instead.
+const roleVariable = "HOP3TEST_ROLE"
+
+// RuntimeMain is the TestMain of a package that calls Runtime: the apps of the
+// suite are the test binary itself.
+func RuntimeMain(m *testing.M) {
+	role := os.Getenv(roleVariable)
+	if role == "" {
+		os.Exit(m.Run())
+	}
+	if err := play(role); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// program returns the command line that makes the test binary play a role.
+func program(role string, args ...string) string {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	line := roleVariable + "=" + role + " exec " + quote(exe)
+	for _, a := range args {
+		line += " " + quote(a)
+	}
+	return line
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+func play(role string) error {
+	// A test that is killed itself leaves nothing running for long.
+	time.AfterFunc(2*time.Minute, func() { os.Exit(9) })
+	switch role {
+	case "server": // serves, and ends when asked to
+		return serve(true)
+	case "stubborn": // serves, and does not end when asked to
+		return serve(false)
+	case "parent": // leaves a child outside of its session, then serves
+		if err := daemonize(os.Args[1]); err != nil {
+			return err
+		}
+		return serve(true)
+	case "daemon": // ignores SIGTERM and writes down who it is
+		signal.Ignore(syscall.SIGTERM)
+		if err := os.WriteFile(os.Args[1], []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+			return err
+		}
+		select {}
+	case "worker": // does nothing for ever
+		fmt.Println("working")
+		ended := make(chan os.Signal, 1)
+		signal.Notify(ended, syscall.SIGTERM)
+		<-ended
+		return nil
+	}
+	return fmt.Errorf("no role %q", role)
+}
+
+// serve answers /env with the environment, /pid and /dir with its pid and
+// working directory, and /exit?3 by ending with status 3.
+func serve(graceful bool) error {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(os.Environ())
+	})
+	mux.HandleFunc("/pid", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid()) })
+	mux.HandleFunc("/dir", func(w http.ResponseWriter, _ *http.Request) {
+		dir, _ := os.Readlink("/proc/self/cwd")
+		fmt.Fprint(w, dir)
+	})
+	mux.HandleFunc("/exit", func(_ http.ResponseWriter, r *http.Request) {
+		status, _ := strconv.Atoi(r.URL.RawQuery)
+		os.Exit(status)
+	})
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: mux}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
+	fmt.Println("listening on", server.Addr)
+	for {
+		select {
+		case err := <-failed:
+			if !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+		case <-ended:
+			fmt.Println("asked to end")
+			if graceful {
+				return nil
+			}
+		}
+	}
+}
+
+// daemonize starts a process in a session of its own by way of another that
+// ends, so that it is no descendant either.
+func daemonize(pidFile string) error {
+	cmd := exec.Command("/bin/sh", "-c", program("daemon", pidFile)+" &")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("starting the daemon: %w", err)
+	}
+	return nil
+}

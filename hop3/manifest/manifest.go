@@ -1,0 +1,166 @@
+// Package manifest reads what an app declares about itself: hop3.toml and
+// Procfile. It is strict, and reports every mistake of a file at once.
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// Manifest is what an app declares, hop3.toml over Procfile.
+type Manifest struct {
+	Builder     string // [build].builder; "" or "auto" leaves the choice to the server
+	Deployer    string // [deploy].deployer; "" or "auto" likewise
+	Build       hop3.BuildOptions
+	BeforeBuild []string
+	AfterBuild  []string
+	// Processes are in the order of the files. The command of a static
+	// process is a directory, that of a wsgi process a module and a callable,
+	// that of a cron process five time fields and a command.
+	Processes []hop3.Process
+	BeforeRun []string // run once before the processes start
+	Release   []string // the Procfile's release line, run after BeforeRun
+	// StartTimeout is how long the app may take to become ready; 0 means the
+	// server's default.
+	StartTimeout time.Duration
+	Health       hop3.HealthCheck
+	Env          hop3.EnvSection
+	Domains      []string // [domains].list, normalized; "_" is every host
+	// DomainsOverride makes Domains replace the hosts set by users.
+	DomainsOverride bool
+	Static          map[string]string // URL prefix -> directory
+	AllowHTTP       bool              // plain HTTP is not redirected to HTTPS
+	Ports           []Port
+	Limits          Limits
+	// Unsupported names what is declared and has no effect on this server.
+	Unsupported []string
+	// Warnings are sentences for whoever deploys.
+	Warnings []string
+
+	scaling map[string]int // [scaling], until it is laid over Processes
+}
+
+// Port is a fixed port of the host that the app serves itself.
+type Port struct {
+	Number   int
+	Protocol string // tcp or udp
+	Name     string
+	Source   string // "any" or an IPv4 network
+}
+
+// Limits caps what an app may use. The zero value of a field sets no limit.
+type Limits struct {
+	Memory    int64   // bytes
+	CPU       float64 // cores
+	Processes int
+}
+
+// maxFile is far above any real manifest; it keeps a hostile one from costing
+// memory.
+const maxFile = 256 << 10
+
+// Load reads the manifest of a source tree. Both files are optional. Mistakes
+// are one CodeInvalid error that lists them all.
+func Load(fsys fs.FS) (*Manifest, error) {
+	m := &Manifest{}
+	procfile, err := loadProcfile(fsys)
+	if err != nil {
+		return nil, err
+	}
+	declared, err := loadTOML(fsys, m)
+	if err != nil {
+		return nil, err
+	}
+	m.merge(declared, procfile)
+	return m, nil
+}
+
+// merge lays what hop3.toml declares over the Procfile.
+func (m *Manifest) merge(declared processes, procfile *procfile) {
+	entries := procfile.processes
+	if declared.servesHTTP() {
+		entries = entries.without(webTypes...)
+	}
+	m.Processes = entries.overlay(declared)
+	if len(m.BeforeBuild) == 0 {
+		m.BeforeBuild = procfile.hooks["prebuild"]
+	}
+	if len(m.AfterBuild) == 0 {
+		m.AfterBuild = procfile.hooks["postbuild"]
+	}
+	if len(m.BeforeRun) == 0 {
+		m.BeforeRun = procfile.hooks["prerun"]
+	}
+	m.Release = procfile.hooks["release"]
+	for _, p := range m.Processes {
+		if p.Type == "jwsgi" || p.Type == "rwsgi" {
+			m.Unsupported = append(m.Unsupported, "run.workers."+p.Type)
+		}
+	}
+	m.scale()
+	m.Build.Processes = m.Processes
+}
+
+// scale gives each process its number of instances.
+func (m *Manifest) scale() {
+	for _, kind := range slices.Sorted(maps.Keys(m.scaling)) {
+		i := processes(m.Processes).index(kind)
+		if i < 0 {
+			m.Warnings = append(m.Warnings, fmt.Sprintf("[scaling] counts '%s', which is not a declared process", cut(kind)))
+			continue
+		}
+		m.Processes[i].Count = m.scaling[kind]
+	}
+}
+
+// readFirst returns the first of the named files that exists, nil when none
+// does.
+func readFirst(fsys fs.FS, names ...string) (name string, data []byte, err error) {
+	for _, name := range names {
+		data, err := readLimited(fsys, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		return name, data, err
+	}
+	return "", nil, nil
+}
+
+func readLimited(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "%s is not a file", name)
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	if len(data) > maxFile {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "%s is larger than %d KiB", name, maxFile>>10)
+	}
+	return data, nil
+}
+
+// unreadable keeps the error of a missing file recognisable; any other one,
+// such as a link that leads out of the source, is the app's mistake.
+func unreadable(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return hop3.Errorf(hop3.CodeInvalid, "%s cannot be read: %w", name, err)
+}

@@ -1,0 +1,28 @@
+package hop3
+
+import "time"
+
+// LogLine is one line of what a deploy, or another long verb, tells the person
+// who asked for it.
+type LogLine struct {
+	Text  string
+	Level int    // 0 always shown, 1 normal, 2 verbose, 3 debug
+	Color string // "", green, red, yellow, blue, cyan or magenta
+	Time  time.Time
+}
+
+// Output receives the progress of a long verb as it happens. Implementations
+// are safe for concurrent use and never block for long: a slow reader loses
+// time, not the deploy.
+type Output interface {
+	Log(line LogLine)
+}
+
+// OutputFunc is a function as an Output.
+type OutputFunc func(LogLine)
+
+// Log calls f.
+func (f OutputFunc) Log(line LogLine) { f(line) }
+
+// Discard is an Output that drops everything.
+var Discard Output = OutputFunc(func(LogLine) {})

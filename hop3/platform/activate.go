@@ -1,0 +1,221 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// activation is a release that has just begun to serve, while the one before
+// it still runs: finish ends the old one, revert goes back to it.
+type activation struct {
+	p       *Platform
+	release hop3.Release
+	old     hop3.Release // Number 0: there was none
+}
+
+// activate makes a release the one that serves: start beside, wait until
+// ready, commit, switch. Until the commit an error leaves everything as it
+// was; what was started is stopped. The app is locked by the caller.
+func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output) (*activation, error) {
+	app, err := p.Store.App(ctx, r.App)
+	if err != nil {
+		return nil, err
+	}
+	a := &activation{p: p, release: r}
+	if app.Live != 0 {
+		if a.old, err = p.Store.Release(ctx, r.App, app.Live); err != nil {
+			return nil, fmt.Errorf("reading the live release: %w", err)
+		}
+	}
+	instances, err := p.startReady(ctx, r, out)
+	if err == nil {
+		err = ctx.Err() // a client that left in the last moment
+	}
+	if err == nil {
+		// From here on the switch is not interrupted.
+		ctx = context.WithoutCancel(ctx)
+		err = p.Store.Commit(ctx, r.App, r.Number)
+	}
+	if err != nil {
+		p.stopQuietly(r)
+		return nil, err
+	}
+	if err := p.Proxy.Set(ctx, p.route(r, instances)); err != nil {
+		a.revert(err)
+		return nil, fmt.Errorf("switching the route: %w", err)
+	}
+	if err := p.Files.Link(p.releaseDir(r.App, r.Build), p.srcLink(r.App)); err != nil {
+		p.Logger.Warn("linking src", zap.String("app", r.App), zap.Error(err))
+	}
+	say(out, "-----> Release v%d of '%s' is live", r.Number, r.App)
+	for _, url := range p.urls(r.Hosts) {
+		say(out, "       %s", url)
+	}
+	return a, nil
+}
+
+// startReady starts a release's instances and waits until they are ready.
+func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Output) ([]hop3.Instance, error) {
+	say(out, "-----> Starting release v%d", r.Number)
+	l := p.launch(r)
+	for _, proc := range r.Processes {
+		if proc.Type == hop3.ProcessCron {
+			tell(out, 1, "yellow", "       Warning: the cron entries of '%s' do not run on this server yet", r.App)
+		}
+	}
+	if len(l.Processes) == 0 {
+		if p.staticRoot(r) == "" {
+			tell(out, 1, "yellow", "       Warning: '%s' has nothing to run and nothing to serve", r.App)
+		}
+		return nil, nil
+	}
+	if _, err := p.Runtime.Start(ctx, l); err != nil {
+		return nil, fmt.Errorf("starting v%d: %w", r.Number, err)
+	}
+	host := "localhost"
+	if len(r.Hosts) > 0 {
+		host = r.Hosts[0]
+	}
+	timeout := r.StartTimeout
+	if timeout == 0 {
+		timeout = p.Settings.StartTimeout
+	}
+	id := r.ID()
+	list := func(ctx context.Context) ([]hop3.Instance, error) { return p.Runtime.Instances(ctx, id) }
+	err := p.Prober.Wait(ctx, hop3.Readiness{Health: r.Health, Host: host, Timeout: timeout, Instances: list, Out: out})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, canceled(ctx)
+		}
+		return nil, err
+	}
+	return list(ctx)
+}
+
+// finish confirms the switch and ends the old release once its requests are
+// done. It does not wait for that.
+func (a *activation) finish() {
+	p, ctx := a.p, context.Background()
+	if a.release.Ref != nil {
+		_, err := p.Store.UpdateRelease(ctx, a.release.App, a.release.Number, func(r *hop3.Release) error {
+			r.Ref = nil
+			return nil
+		})
+		if err != nil {
+			p.Logger.Error("confirming a release", zap.String("app", a.release.App), zap.Error(err))
+		}
+	}
+	if a.old.Number != 0 {
+		p.drainAndStop(a.old)
+	}
+	p.Go("prune", func(ctx context.Context) { p.prune(ctx, a.release.App) })
+}
+
+// revert makes the old release the live one again; the new one is stopped and
+// counts as failed because of why.
+func (a *activation) revert(why error) {
+	p, ctx := a.p, context.Background()
+	err := p.backTo(ctx, a.release, a.old, why)
+	if err != nil {
+		p.Logger.Error("reverting a release", zap.String("app", a.release.App), zap.Int("release", a.release.Number), zap.Error(err))
+	}
+	p.drainAndStop(a.release)
+}
+
+// backTo makes old, which still runs or is started again, the live release in
+// place of bad. With no old one the app is stopped.
+func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error) error {
+	var err error
+	if old.Number != 0 {
+		err = p.Store.Commit(ctx, old.App, old.Number)
+	} else {
+		_, err = p.Store.UpdateApp(ctx, bad.App, func(app *hop3.App) error {
+			app.Live, app.State, app.Error = 0, hop3.StateStopped, ""
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	_, err = p.Store.UpdateRelease(ctx, bad.App, bad.Number, func(r *hop3.Release) error {
+		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
+		return nil
+	})
+	if old.Number == 0 {
+		return errors.Join(err, p.Proxy.Set(ctx, p.stoppedRoute(bad, "stopped")))
+	}
+	instances, startErr := p.Runtime.Start(ctx, p.launch(old))
+	return errors.Join(err, startErr,
+		p.Proxy.Set(ctx, p.route(old, instances)),
+		p.Files.Link(p.releaseDir(old.App, old.Build), p.srcLink(old.App)))
+}
+
+// drainAndStop stops a release that is not routed to any more, once its
+// requests have ended or the drain's time is up. It returns at once.
+func (p *Platform) drainAndStop(r hop3.Release) {
+	p.Go("drain", func(ctx context.Context) {
+		drain, cancel := context.WithTimeout(ctx, p.Settings.DrainTimeout)
+		defer cancel()
+		started := time.Now()
+		err := p.Proxy.Drain(drain, r.ID())
+		if ctx.Err() != nil {
+			return // the next start stops it
+		}
+		p.Logger.Info("drained", zap.String("app", r.App), zap.Int("release", r.Number), zap.Duration("took", time.Since(started)), zap.Error(err))
+		p.stopQuietly(r)
+	})
+}
+
+func (p *Platform) stopQuietly(r hop3.Release) {
+	if err := p.Runtime.Stop(context.Background(), r.ID(), p.Settings.StopGrace); err != nil {
+		p.Logger.Error("stopping a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
+	}
+}
+
+// launch is a release as the runtime sees it.
+func (p *Platform) launch(r hop3.Release) hop3.Launch {
+	dir := p.releaseDir(r.App, r.Build)
+	vars := r.Env.Merge(r.Artifact.Env, hop3.Env{
+		"APP":          r.App,
+		"HOME":         p.appDir(r.App),
+		"PWD":          dir,
+		"BIND_ADDRESS": "127.0.0.1",
+		"RELEASE":      "v" + strconv.Itoa(r.Number),
+	})
+	if url := p.publicURL(r.Hosts); url != "" {
+		vars["HOP3_PUBLIC_URL"] = url
+	} else {
+		delete(vars, "HOP3_PUBLIC_URL")
+	}
+	l := hop3.Launch{ID: r.ID(), Dir: dir, Env: vars, Path: r.Artifact.PathPrepend, LogDir: p.logDir(r.App)}
+	for _, proc := range r.Processes {
+		if proc.Type != hop3.ProcessStatic && proc.Type != hop3.ProcessCron && proc.Count > 0 {
+			l.Processes = append(l.Processes, proc)
+		}
+	}
+	return l
+}
+
+// route is where a release's requests go.
+func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
+	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), AllowHTTP: r.AllowHTTP}
+	for _, i := range instances {
+		if i.Upstream != "" {
+			route.Upstreams = append(route.Upstreams, i.Upstream)
+		}
+	}
+	return route
+}
+
+// stoppedRoute keeps the hosts of an app whose release does not run, with the
+// reason visitors are told. It is no release's, so that the release can drain.
+func (p *Platform) stoppedRoute(r hop3.Release, status string) hop3.Route {
+	return hop3.Route{App: r.App, Hosts: r.Hosts, Status: status, AllowHTTP: r.AllowHTTP}
+}

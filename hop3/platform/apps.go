@@ -1,0 +1,122 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// Actor is who asks: a user, or the host's administrator.
+type Actor struct {
+	Username string
+	Admin    bool
+}
+
+// AppStatus is what there is to know of an app.
+type AppStatus struct {
+	App       hop3.App
+	Release   hop3.Release // the live one; zero without
+	Instances []hop3.Instance
+	URLs      []string // the first is the one to show
+	LocalURL  string   // of the first instance that serves HTTP
+	Crashed   bool     // should run, and nothing does
+	Reason    string   // why it crashed, or failed
+}
+
+// Apps returns the status of every app, ordered by name.
+func (p *Platform) Apps(ctx context.Context) ([]AppStatus, error) {
+	apps, err := p.Store.Apps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]AppStatus, 0, len(apps))
+	for _, app := range apps {
+		s, err := p.status(ctx, app)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// AppStatus returns the status of one app.
+func (p *Platform) AppStatus(ctx context.Context, name string) (AppStatus, error) {
+	app, err := p.Store.App(ctx, name)
+	if err != nil {
+		return AppStatus{}, err
+	}
+	return p.status(ctx, app)
+}
+
+func (p *Platform) status(ctx context.Context, app hop3.App) (AppStatus, error) {
+	s := AppStatus{App: app, Reason: app.Error}
+	if app.Live == 0 {
+		s.URLs = p.urls(p.hostsOf(app.Name, nil, app.Env))
+		return s, nil
+	}
+	var err error
+	if s.Release, err = p.Store.Release(ctx, app.Name, app.Live); err != nil {
+		return s, err
+	}
+	s.URLs = p.urls(s.Release.Hosts)
+	if s.Instances, err = p.Runtime.Instances(ctx, s.Release.ID()); err != nil {
+		return s, fmt.Errorf("asking the runtime about '%s': %w", app.Name, err)
+	}
+	if app.State != hop3.StateRunning {
+		return s, nil
+	}
+	expected, running := len(p.launch(s.Release).Processes) > 0, 0
+	for _, i := range s.Instances {
+		if i.State == hop3.InstanceRunning {
+			running++
+		} else if i.LastExit != "" {
+			s.Reason = fmt.Sprintf("%s.%d ended: %s (%d restarts)", i.Type, i.Ordinal, i.LastExit, i.Restarts)
+		}
+		if s.LocalURL == "" && strings.HasPrefix(i.Upstream, "127.0.0.1:") {
+			s.LocalURL = "http://" + i.Upstream
+		}
+	}
+	s.Crashed = expected && running == 0
+	return s, nil
+}
+
+// CreateApp makes an app without source. It returns a CodeConflict error when
+// the name is taken.
+func (p *Platform) CreateApp(ctx context.Context, who Actor, name string) (hop3.App, error) {
+	if err := hop3.ValidateAppName(name); err != nil {
+		return hop3.App{}, err
+	}
+	app := hop3.App{Name: name, State: hop3.StateStopped, Env: hop3.Env{}, CreatedBy: who.Username}
+	if err := p.Store.CreateApp(ctx, app); err != nil {
+		return hop3.App{}, err
+	}
+	if err := p.Files.MakeDir(p.logDir(name)); err != nil {
+		return hop3.App{}, fmt.Errorf("making the directory of '%s': %w", name, err)
+	}
+	return p.Store.App(ctx, name)
+}
+
+// ensureApp creates the app when there is none and reports whether it did.
+func (p *Platform) ensureApp(ctx context.Context, who Actor, name string, out hop3.Output) (created bool, err error) {
+	if err := hop3.ValidateAppName(name); err != nil {
+		return false, err
+	}
+	_, err = p.Store.App(ctx, name)
+	if hop3.CodeOf(err) != hop3.CodeNotFound {
+		return false, err
+	}
+	_, err = p.CreateApp(ctx, who, name)
+	if hop3.CodeOf(err) == hop3.CodeConflict {
+		if _, again := p.Store.App(ctx, name); again == nil {
+			return false, nil // somebody else was faster
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	say(out, "-----> Creating new app: %s", name)
+	return true, nil
+}

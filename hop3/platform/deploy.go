@@ -1,0 +1,342 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/env"
+	"github.com/abilian/hop3/hop3/manifest"
+)
+
+// DeployRequest asks for a deploy.
+type DeployRequest struct {
+	App    string
+	Kind   hop3.ReleaseKind
+	Source Source
+	Env    hop3.Env // set before the build, over what is stored
+	Ref    *hop3.RefMove
+	Out    hop3.Output
+}
+
+// Deploy builds and activates req.Source, creating the app when there is none.
+// When it fails the old release serves on and never noticed.
+func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (hop3.Release, error) {
+	if _, err := p.ensureApp(ctx, who, req.App, req.Out); err != nil {
+		return hop3.Release{}, err
+	}
+	unlock, err := p.lockForDeploy(ctx, req.App, req.Out)
+	if err != nil {
+		return hop3.Release{}, err
+	}
+	defer unlock()
+	a, err := p.deploy(ctx, who, req)
+	if err != nil {
+		return hop3.Release{}, err
+	}
+	a.finish()
+	return a.release, nil
+}
+
+// deploy is a deploy from the source to the switch. The app is locked by the
+// caller, who finishes or reverts what it returns.
+func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
+	if err := p.checkDisk(req.App); err != nil {
+		return nil, err
+	}
+	if err := checkEnv(req.Env); err != nil {
+		return nil, err
+	}
+	release, err := p.newRelease(ctx, who, req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			p.discard(release, err)
+		}
+	}()
+
+	dir := p.releaseDir(req.App, release.Number)
+	if err := p.Files.MakeDir(dir); err != nil {
+		return nil, fmt.Errorf("making the release's directory: %w", err)
+	}
+	if err := req.Source.CheckOut(ctx, dir); err != nil {
+		return nil, err
+	}
+	m, err := p.readManifest(dir, req.Out)
+	if err != nil {
+		return nil, err
+	}
+	app, err := p.Store.App(ctx, req.App)
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := env.Resolve(m.Env, app.Env.Merge(req.Env))
+	if err != nil {
+		return nil, err
+	}
+	tellEnv(req.Out, resolved)
+	hosts := p.hostsOf(app.Name, m.Domains, resolved.Env)
+	if err := checkHosts(hosts); err != nil {
+		return nil, err
+	}
+
+	artifact, err := p.build(ctx, release, m, resolved.Env, req.Out)
+	if err != nil {
+		return nil, err
+	}
+	release, err = p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
+		r.Artifact = artifact
+		r.Processes = processes(m, artifact, app.Scale)
+		r.Health = m.Health
+		r.StartTimeout = m.StartTimeout
+		r.Hosts = hosts
+		r.Env = resolved.Env
+		r.AllowHTTP = m.AllowHTTP
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	// What runs before the start may already use a generated secret for good,
+	// as for a database's password: it must not change when the deploy fails.
+	if err := p.storeEnv(ctx, req.App, only(resolved.Store, m.Env.Generated), nil); err != nil {
+		return nil, err
+	}
+	if err := p.beforeRun(ctx, release, m, req.Out); err != nil {
+		return nil, err
+	}
+	a, err := p.activate(ctx, release, req.Out)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.storeEnv(context.WithoutCancel(ctx), req.App, resolved.Store.Merge(req.Env), nil); err != nil {
+		// The release has its own copy; only the next one would miss them.
+		p.Logger.Error("storing the variables of a deploy", zap.String("app", req.App), zap.Error(err))
+	}
+	return a, nil
+}
+
+// tellEnv says what the manifest's variables came to.
+func tellEnv(out hop3.Output, r env.Resolved) {
+	if len(r.Kept) > 0 {
+		tell(out, 1, "yellow", "       Keeping the set values of %s", strings.Join(r.Kept, ", "))
+	}
+	for _, key := range r.Unresolved {
+		tell(out, 1, "yellow", "       Warning: the computed variable %s mentions a variable that is not set", key)
+	}
+	for _, key := range r.Display {
+		tell(out, 0, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
+	}
+}
+
+// only returns the variables that keys names.
+func only[V any](vars hop3.Env, keys map[string]V) hop3.Env {
+	out := hop3.Env{}
+	for k, v := range vars {
+		if _, ok := keys[k]; ok {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// newRelease stores a release of status building for the request.
+func (p *Platform) newRelease(ctx context.Context, who Actor, req DeployRequest) (hop3.Release, error) {
+	r, err := req.Source.Describe(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.App, r.Kind, r.Status, r.User, r.Ref = req.App, req.Kind, hop3.ReleaseBuilding, who.Username, req.Ref
+	r, err = p.Store.NewRelease(ctx, r)
+	if err != nil {
+		return r, fmt.Errorf("storing the new release: %w", err)
+	}
+	return p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
+		r.Build = r.Number
+		return nil
+	})
+}
+
+// readManifest reads what the source declares.
+func (p *Platform) readManifest(dir string, out hop3.Output) (*manifest.Manifest, error) {
+	fsys, err := p.Files.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the release's directory: %w", err)
+	}
+	m, err := manifest.Load(fsys)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range m.Warnings {
+		tell(out, 1, "yellow", "       Warning: %s", w)
+	}
+	for _, section := range m.Unsupported {
+		tell(out, 1, "yellow", "       Warning: [%s] of hop3.toml has no effect on this server yet", section)
+	}
+	return m, nil
+}
+
+// build waits for a build slot and runs the first builder that accepts.
+func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manifest, vars hop3.Env, out hop3.Output) (hop3.Artifact, error) {
+	if err := p.Files.MakeDir(p.logDir(r.App)); err != nil {
+		return hop3.Artifact{}, fmt.Errorf("making the log directory: %w", err)
+	}
+	options := m.Build
+	options.Processes = m.Processes
+	req := hop3.BuildRequest{
+		App:      r.App,
+		Source:   p.releaseDir(r.App, r.Number),
+		CacheDir: p.cacheDir(r.App),
+		LogFile:  p.buildLog(r.App),
+		Env:      vars,
+		Options:  options,
+		Before:   m.BeforeBuild,
+		After:    m.AfterBuild,
+		Out:      out,
+	}
+	builder, err := p.builder(ctx, m.Builder, req)
+	if err != nil {
+		return hop3.Artifact{}, err
+	}
+	release, err := p.buildSlot(ctx, out)
+	if err != nil {
+		return hop3.Artifact{}, err
+	}
+	defer release()
+	artifact, err := builder.Build(ctx, req)
+	if err != nil && ctx.Err() != nil {
+		return hop3.Artifact{}, canceled(ctx)
+	}
+	return artifact, err
+}
+
+// builder returns the named builder, or the first that accepts the source.
+func (p *Platform) builder(ctx context.Context, name string, req hop3.BuildRequest) (hop3.Builder, error) {
+	var names, reasons []string
+	for _, b := range p.Builders() {
+		names = append(names, b.Name())
+		if name != "" && name != "auto" {
+			if b.Name() == name {
+				return b, nil
+			}
+			continue
+		}
+		reason, ok := b.Accept(ctx, req)
+		if ok {
+			return b, nil
+		}
+		reasons = append(reasons, b.Name()+": "+reason)
+	}
+	if name != "" && name != "auto" {
+		return nil, hop3.Errorf(hop3.CodeDeploy, "hop3.toml asks for the builder '%s', which this server does not have", name).
+			WithHint("It has: %v.", names)
+	}
+	return nil, hop3.Errorf(hop3.CodeDeploy, "no builder accepts the source").WithHint("%s", joinLines(reasons))
+}
+
+// beforeRun runs the commands that must succeed once before the release's
+// processes start: migrations and the like.
+func (p *Platform) beforeRun(ctx context.Context, r hop3.Release, m *manifest.Manifest, out hop3.Output) error {
+	const limit = 5 * time.Minute
+	for _, command := range append(append([]string{}, m.BeforeRun...), m.Release...) {
+		say(out, "-----> Running %s", command)
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("longer than %s", limit))
+		w := &lineWriter{line: func(s string) { say(out, "       %s", s) }}
+		exit, err := p.Runtime.Run(ctx, p.launch(r), hop3.OneOff{Shell: command, Stdout: w, Stderr: w})
+		w.flush()
+		ended := ctx.Err() != nil
+		cause := context.Cause(ctx)
+		cancel()
+		switch {
+		case ended:
+			return hop3.Errorf(hop3.CodeDeploy, "the command `%s` before the start was ended: %w", command, cause)
+		case err != nil:
+			return fmt.Errorf("running %q before the start: %w", command, err)
+		case exit != 0:
+			return hop3.Errorf(hop3.CodeDeploy, "the command `%s` before the start ended with exit status %d", command, exit)
+		}
+	}
+	return nil
+}
+
+// discard ends a release that will never serve: what was made for it goes,
+// its row stays and says why.
+func (p *Platform) discard(r hop3.Release, why error) {
+	ctx := context.Background() // it must happen even when the deploy's context has ended
+	_, err := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
+		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
+		return nil
+	})
+	if r.Build == r.Number {
+		err = errors.Join(err, p.Files.Remove(p.releaseDir(r.App, r.Number)))
+	}
+	if err != nil {
+		p.Logger.Error("discarding a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
+	}
+	p.Logger.Info("deploy failed", zap.String("app", r.App), zap.Int("release", r.Number), zap.NamedError("reason", why))
+}
+
+// checkDisk refuses a deploy that would fill the disk.
+func (p *Platform) checkDisk(app string) error {
+	const minBytes, minInodes = 256 << 20, 10_000
+	bytes, inodes, err := p.Files.Free(p.appsDir())
+	if err != nil {
+		return fmt.Errorf("measuring the free disk space: %w", err)
+	}
+	if bytes < minBytes || inodes < minInodes {
+		return hop3.Errorf(hop3.CodeUnavailable, "not enough disk space to deploy '%s': %d MB and %d files are left under %s", app, bytes>>20, inodes, p.appsDir()).
+			WithHint("At least %d MB and %d files must be free. The running release is not affected.", minBytes>>20, minInodes)
+	}
+	return nil
+}
+
+// processes returns what a release runs: what the manifest declares, else what
+// the artifact offers, with the wanted counts.
+func processes(m *manifest.Manifest, a hop3.Artifact, scale map[string]int) []hop3.Process {
+	out := make([]hop3.Process, 0, len(m.Processes)+len(a.Processes))
+	seen := map[string]int{}
+	// The artifact comes second: a toolchain may turn a declared type into
+	// the command that runs it, as wsgi.
+	for _, proc := range append(append([]hop3.Process{}, m.Processes...), a.Processes...) {
+		if proc.Count == 0 {
+			proc.Count = 1
+		}
+		if n, ok := scale[proc.Type]; ok {
+			proc.Count = n
+		}
+		if i, ok := seen[proc.Type]; ok {
+			out[i] = proc
+			continue
+		}
+		seen[proc.Type] = len(out)
+		out = append(out, proc)
+	}
+	return out
+}
+
+// staticRoot returns the absolute directory a release serves without a
+// process, "" when it has none.
+func (p *Platform) staticRoot(r hop3.Release) string {
+	for _, proc := range r.Processes {
+		if servesHTTP(proc.Type) && proc.Count > 0 {
+			return ""
+		}
+	}
+	if r.Artifact.StaticRoot == "" {
+		return ""
+	}
+	return filepath.Join(p.releaseDir(r.App, r.Build), filepath.FromSlash(r.Artifact.StaticRoot))
+}
+
+// servesHTTP reports whether instances of the type answer requests.
+func servesHTTP(processType string) bool {
+	return processType == hop3.ProcessWeb || processType == hop3.ProcessWSGI
+}

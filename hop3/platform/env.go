@@ -1,0 +1,171 @@
+package platform
+
+import (
+	"context"
+	"errors"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// EnvChange is what SetEnv did.
+type EnvChange struct {
+	Added, Updated, Removed []string
+	Old                     hop3.Env // the values that were replaced or removed
+	Release                 int      // the new live release; 0 when nothing runs
+}
+
+// Env returns the variables set for the app.
+func (p *Platform) Env(ctx context.Context, name string) (hop3.Env, error) {
+	app, err := p.Store.App(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return app.Env.Clone(), nil
+}
+
+// SetEnv sets and removes variables, all or none of them. A running app gets
+// them at once, by a new release; when that does not become ready, the
+// variables are as before and so is what runs.
+func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.Env, unset []string, out hop3.Output) (EnvChange, error) {
+	if err := checkEnv(set); err != nil {
+		return EnvChange{}, err
+	}
+	unlock, err := p.lock(ctx, name)
+	if err != nil {
+		return EnvChange{}, err
+	}
+	defer unlock()
+	before, err := p.Store.App(ctx, name)
+	if err != nil {
+		return EnvChange{}, err
+	}
+	change := envChange(before.Env, set, unset)
+	if len(change.Added)+len(change.Updated)+len(change.Removed) == 0 {
+		return change, nil
+	}
+	if before.Live == 0 {
+		return change, p.storeEnv(ctx, name, set, unset)
+	}
+	live, err := p.Store.Release(ctx, name, before.Live)
+	if err != nil {
+		return EnvChange{}, err
+	}
+	apply := func(r *hop3.Release) {
+		r.Env = applyEnv(r.Env, set, unset)
+		r.Hosts = p.hostsAfter(r.Hosts, name, before.Env, r.Env)
+	}
+	if next := live; before.State != hop3.StateRunning {
+		apply(&next)
+		return change, p.changeStopped(ctx, who, next, set, unset)
+	}
+	r, err := p.rereleaseLocked(ctx, who, before, live, hop3.ReleaseEnv, apply, out)
+	if err != nil {
+		return EnvChange{}, err
+	}
+	change.Release = r.Number
+	return change, p.storeEnv(context.WithoutCancel(ctx), name, set, unset)
+}
+
+// changeStopped records a release that nothing runs yet: the next start runs
+// it.
+func (p *Platform) changeStopped(ctx context.Context, who Actor, next hop3.Release, set hop3.Env, unset []string) error {
+	next.Kind, next.Status, next.User, next.Ref = hop3.ReleaseEnv, hop3.ReleaseBuilding, who.Username, nil
+	state, err := p.Store.App(ctx, next.App)
+	if err != nil {
+		return err
+	}
+	r, err := p.Store.NewRelease(ctx, next)
+	if err != nil {
+		return err
+	}
+	if err := p.Store.Commit(ctx, r.App, r.Number); err != nil {
+		p.discard(r, err)
+		return err
+	}
+	// Commit says running, as it does after a switch; nothing was switched.
+	return errors.Join(
+		p.setState(ctx, r.App, state.State, state.Error),
+		p.storeEnv(ctx, r.App, set, unset),
+		p.Proxy.Set(ctx, p.stoppedRoute(r, "stopped")))
+}
+
+// hostsAfter returns the hosts of a release whose HOST_NAME changed: those of
+// the old variable go, those of the new one come, the manifest's stay.
+func (p *Platform) hostsAfter(hosts []string, app string, before, after hop3.Env) []string {
+	if before["HOST_NAME"] == after["HOST_NAME"] {
+		return hosts
+	}
+	gone := map[string]bool{}
+	for _, h := range p.hostsOf(app, nil, before) {
+		gone[h] = true
+	}
+	var rest []string
+	for _, h := range hosts {
+		if !gone[h] {
+			rest = append(rest, h)
+		}
+	}
+	return p.hostsOf(app, rest, after)
+}
+
+// storeEnv changes the stored variables of the app.
+func (p *Platform) storeEnv(ctx context.Context, app string, set hop3.Env, unset []string) error {
+	if len(set)+len(unset) == 0 {
+		return nil
+	}
+	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
+		a.Env = applyEnv(a.Env, set, unset)
+		return nil
+	})
+	return err
+}
+
+func applyEnv(env, set hop3.Env, unset []string) hop3.Env {
+	out := env.Merge(set)
+	for _, k := range unset {
+		delete(out, k)
+	}
+	return out
+}
+
+// envChange compares what is stored with what is asked for.
+func envChange(stored, set hop3.Env, unset []string) EnvChange {
+	c := EnvChange{Old: hop3.Env{}}
+	for _, k := range set.Keys() {
+		old, has := stored[k]
+		switch {
+		case !has:
+			c.Added = append(c.Added, k)
+		case old != set[k]:
+			c.Updated = append(c.Updated, k)
+			c.Old[k] = old
+		}
+	}
+	for _, k := range unset {
+		if old, has := stored[k]; has {
+			c.Removed = append(c.Removed, k)
+			c.Old[k] = old
+		}
+	}
+	return c
+}
+
+// checkEnv reports everything that is wrong with the variables at once.
+func checkEnv(vars hop3.Env) error {
+	var problems []string
+	for _, k := range vars.Keys() {
+		if err := hop3.ValidateEnvKey(k); err != nil {
+			problems = append(problems, hop3.MessageOf(err))
+		} else if err := hop3.ValidateEnvValue(k, vars[k]); err != nil {
+			problems = append(problems, hop3.MessageOf(err))
+		}
+	}
+	hosts := hostList(vars["HOST_NAME"])
+	if err := checkHosts(hosts); err != nil {
+		problems = append(problems, "HOST_NAME: "+hop3.MessageOf(err))
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return hop3.Errorf(hop3.CodeInvalid, "%s", joinLines(problems))
+}

@@ -1,0 +1,154 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// StartApp starts the live release of a stopped or failed app again and waits
+// until it is ready. Starting a running app is a CodeConflict error.
+func (p *Platform) StartApp(ctx context.Context, _ Actor, name string, out hop3.Output) error {
+	unlock, app, live, err := p.lockLive(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if app.State == hop3.StateRunning {
+		return hop3.Errorf(hop3.CodeConflict, "App '%s' is already running.", name)
+	}
+	if err := p.setState(ctx, name, hop3.StateStarting, ""); err != nil {
+		return err
+	}
+	instances, err := p.startReady(ctx, live, out)
+	ctx = context.WithoutCancel(ctx)
+	if err != nil {
+		p.stopQuietly(live)
+		return errors.Join(err, p.setState(ctx, name, hop3.StateFailed, hop3.MessageOf(err)))
+	}
+	return errors.Join(p.Proxy.Set(ctx, p.route(live, instances)), p.setState(ctx, name, hop3.StateRunning, ""))
+}
+
+// StopApp stops an app once its requests are done, or the drain's time is up.
+// Visitors get the page of a stopped app at once. Stopping a stopped app is a
+// CodeConflict error.
+func (p *Platform) StopApp(ctx context.Context, _ Actor, name string, out hop3.Output) error {
+	unlock, app, live, err := p.lockLive(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if app.State == hop3.StateStopped {
+		return hop3.Errorf(hop3.CodeConflict, "App '%s' is already stopped.", name)
+	}
+	say(out, "-----> Stopping '%s'", name)
+	ctx = context.WithoutCancel(ctx) // a client that leaves does not stop a stop
+	if err := p.setState(ctx, name, hop3.StateStopping, ""); err != nil {
+		return err
+	}
+	if err := p.Proxy.Set(ctx, p.stoppedRoute(live, "stopped")); err != nil {
+		return err
+	}
+	// A stop is asked for by a person who waits: open requests get the grace
+	// that processes get, not the long drain of a switch.
+	drain, cancel := context.WithTimeout(ctx, p.Settings.StopGrace)
+	defer cancel()
+	_ = p.Proxy.Drain(drain, live.ID()) // its time being up is the bound, not a failure
+	if err := p.Runtime.Stop(ctx, live.ID(), p.Settings.StopGrace); err != nil {
+		return errors.Join(
+			fmt.Errorf("stopping '%s': %w", name, err),
+			p.setState(ctx, name, hop3.StateFailed, "the app did not stop: "+hop3.MessageOf(err)))
+	}
+	return p.setState(ctx, name, hop3.StateStopped, "")
+}
+
+// RestartApp puts a fresh release of the same artifact, with the environment
+// of now, in place of the live one, without dropping a request.
+func (p *Platform) RestartApp(ctx context.Context, who Actor, name string, out hop3.Output) error {
+	_, err := p.rerelease(ctx, who, name, hop3.ReleaseRestart, nil, out)
+	return err
+}
+
+// DestroyApp removes the app with everything it has: processes, releases,
+// repository, data, logs.
+func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop3.Output) error {
+	unlock, err := p.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	app, err := p.Store.App(ctx, name)
+	if err != nil {
+		return err
+	}
+	say(out, "-----> Destroying '%s'", name)
+	ctx = context.WithoutCancel(ctx)
+	if err := p.Proxy.Remove(ctx, name); err != nil {
+		return fmt.Errorf("taking the routes away: %w", err)
+	}
+	if err := p.stopAll(ctx, name); err != nil {
+		return err
+	}
+	// The row is the truth: see finishDestroys for a crash in between.
+	grave := p.destroyedDir(name, app.Live)
+	if err := p.Files.Rename(p.appDir(name), grave); err != nil {
+		return fmt.Errorf("removing the files: %w", err)
+	}
+	if err := p.Store.DeleteApp(ctx, name); err != nil {
+		return err
+	}
+	return p.Files.Remove(grave)
+}
+
+// stopAll stops every release of the app that has instances, also those that
+// are draining.
+func (p *Platform) stopAll(ctx context.Context, app string) error {
+	running, err := p.Runtime.Releases(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range running {
+		if id.App != app {
+			continue
+		}
+		if err := p.Runtime.Stop(ctx, id, p.Settings.StopGrace); err != nil {
+			return fmt.Errorf("stopping v%d: %w", id.Number, err)
+		}
+	}
+	return nil
+}
+
+// StopAll stops the instances of every app and leaves the database alone: the
+// next start brings them up again. For a server that is thrown away.
+func (p *Platform) StopAll(ctx context.Context) error {
+	running, err := p.Runtime.Releases(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range running {
+		err = errors.Join(err, p.Runtime.Stop(ctx, id, p.Settings.StopGrace))
+	}
+	return err
+}
+
+// lockLive locks an app that has a live release.
+func (p *Platform) lockLive(ctx context.Context, name string) (unlock func(), app hop3.App, live hop3.Release, err error) {
+	if unlock, err = p.lock(ctx, name); err != nil {
+		return nil, app, live, err
+	}
+	app, err = p.Store.App(ctx, name)
+	if err == nil && app.Live == 0 {
+		err = hop3.Errorf(hop3.CodeConflict, "App '%s' has never been deployed.", name).
+			WithHint("Push to it with git, or run `hop3 deploy --app %s`.", name)
+	}
+	if err == nil {
+		live, err = p.Store.Release(ctx, name, app.Live)
+	}
+	if err != nil {
+		unlock()
+		return nil, app, live, err
+	}
+	return unlock, app, live, nil
+}

@@ -1,0 +1,162 @@
+// Package platform is the one layer of verbs: what a Hop3 server can do, one
+// file per use. It orchestrates and does nothing itself: processes, SQL, HTTP,
+// git and Caddy are behind the interfaces of this file. Every front door (SSH,
+// RPC, pages) calls it.
+package platform
+
+import (
+	"context"
+	"io/fs"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// Platform is the verbs over what does the work. All exported fields are
+// required and not changed after Reconcile; its methods are safe for
+// concurrent use.
+type Platform struct {
+	Store    Store
+	Runtime  hop3.Runtime
+	Builders func() []hop3.Builder // in order of preference
+	Proxy    hop3.Proxy
+	Repos    Repositories
+	Prober   Prober
+	Auth     Authenticator
+	Files    Files
+	Logger   *zap.Logger
+	Settings Settings
+
+	locks locks
+	queue queue
+	tasks tasks
+}
+
+// Settings are the server's settings that the verbs need.
+type Settings struct {
+	Home             string        // the server's home directory
+	BaseDomain       string        // apps are <app>.<BaseDomain>
+	StartTimeout     time.Duration // default deadline of the readiness gate
+	StopGrace        time.Duration // between SIGTERM and SIGKILL
+	DrainTimeout     time.Duration // how long requests on an old release may go on
+	KeepReleases     int           // releases whose files are kept
+	ConcurrentBuilds int
+	WaitingBuilds    int // builds that may wait for their turn
+	HTTPPort         int // for the URLs told to people; 0 when closed
+	HTTPSPort        int
+	SSHPort          int
+}
+
+// Store is the truth. See hop3/store; every method is a transaction of its
+// own. Look-ups of what does not exist return a CodeNotFound error.
+type Store interface {
+	Apps(ctx context.Context) ([]hop3.App, error) // ordered by name
+	App(ctx context.Context, name string) (hop3.App, error)
+	// CreateApp returns a CodeConflict error when the name, or another one
+	// with the same hop3.HostLabel, is taken.
+	CreateApp(ctx context.Context, app hop3.App) error
+	// UpdateApp reads the app, lets change alter it, and writes it back in
+	// one transaction. An error of change is returned, nothing is written.
+	UpdateApp(ctx context.Context, name string, change func(*hop3.App) error) (hop3.App, error)
+	// DeleteApp deletes the app with all that hangs on it.
+	DeleteApp(ctx context.Context, name string) error
+
+	// NewRelease stores r under the app's next number, which is never used
+	// twice, and returns it with Number and CreatedAt set.
+	NewRelease(ctx context.Context, r hop3.Release) (hop3.Release, error)
+	Release(ctx context.Context, app string, number int) (hop3.Release, error)
+	Releases(ctx context.Context, app string) ([]hop3.Release, error) // newest first
+	UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error) (hop3.Release, error)
+	// DeleteRelease forgets a release, not its number.
+	DeleteRelease(ctx context.Context, app string, number int) error
+	// Commit makes a release the live one: it becomes live, the one that was
+	// becomes retired, the app's Live, State (running) and Error change, and
+	// the app's hosts become exactly r.Hosts, in one transaction. It returns a
+	// CodeConflict error naming the owner when a host belongs to another app.
+	Commit(ctx context.Context, app string, number int) error
+	// Hosts returns which app each claimed host belongs to.
+	Hosts(ctx context.Context) (map[string]string, error)
+
+	Users(ctx context.Context) ([]hop3.User, error)
+	User(ctx context.Context, username string) (hop3.User, error)
+	CreateUser(ctx context.Context, u hop3.User) error // CodeConflict
+	UpdateUser(ctx context.Context, username string, change func(*hop3.User) error) (hop3.User, error)
+	DeleteUser(ctx context.Context, username string) error
+
+	Keys(ctx context.Context) ([]hop3.Key, error)
+	// Key returns the key with this fingerprint.
+	Key(ctx context.Context, fingerprint string) (hop3.Key, error)
+	AddKey(ctx context.Context, k hop3.Key) error // CodeConflict when anybody has it
+	RemoveKey(ctx context.Context, fingerprint string) error
+
+	// RevokeToken remembers a token's id until it would have expired anyway.
+	RevokeToken(ctx context.Context, id string, expires time.Time) error
+	TokenRevoked(ctx context.Context, id string) (bool, error)
+}
+
+// Repositories are the apps' bare git repositories. See hop3/git.
+type Repositories interface {
+	// Ensure makes the app's repository when there is none.
+	Ensure(ctx context.Context, app string) error
+	// Ref returns the hash a reference points to, "" when there is none.
+	Ref(ctx context.Context, app, name string) (string, error)
+	// Refs returns the hash of every reference.
+	Refs(ctx context.Context, app string) (map[string]string, error)
+	// SetHead makes branch the one that clones check out.
+	SetHead(ctx context.Context, app, branch string) error
+}
+
+// Source is source code that can be put into a directory.
+type Source = hop3.Source
+
+// Prober waits until instances answer. See hop3/ready.
+type Prober interface {
+	// Wait returns once every instance is ready. Otherwise it returns a
+	// CodeDeploy error that says which is not and what it did instead; what
+	// it logged last goes to r.Out. It does not wait for the deadline once
+	// the outcome is certain.
+	Wait(ctx context.Context, r hop3.Readiness) error
+}
+
+// Authenticator makes and checks what proves an identity. See hop3/auth.
+type Authenticator interface {
+	HashPassword(password string) (string, error)
+	VerifyPassword(hash, password string) bool
+	// IssueToken returns a JWT for the user.
+	IssueToken(u hop3.User) (string, error)
+	// ParseToken returns what a token says; its signature and time are
+	// checked, its revocation is not.
+	ParseToken(token string) (Token, error)
+	// ParseKey reads one authorized_keys line.
+	ParseKey(line string) (hop3.Key, error)
+	// Allow says whether one more login attempt by this source may be made.
+	Allow(source string) bool
+}
+
+// Token is what a token says.
+type Token = hop3.Token
+
+// Files is the disk under the home, for what the verbs must do there and
+// nowhere else.
+type Files interface {
+	// MakeDir makes a directory and its parents.
+	MakeDir(path string) error
+	// Rename moves a file or directory on the same disk.
+	Rename(from, to string) error
+	// Remove deletes a tree; it is no error when there is none.
+	Remove(path string) error
+	// List returns the names in a directory; none when there is none.
+	List(path string) ([]string, error)
+	// Link makes link a symbolic link to target, replacing an older link
+	// atomically.
+	Link(target, link string) error
+	// Open gives a directory for reading; its symbolic links cannot lead out.
+	Open(dir string) (fs.FS, error)
+	// Free returns the bytes and the inodes left on the disk of path.
+	Free(path string) (bytes, inodes uint64, err error)
+	// Tail copies the last n lines of the files to w; with follow it goes on
+	// until ctx is done. See LogQuery.
+	Tail(ctx context.Context, files []string, n int, follow bool, line func(file, text string) error) error
+}

@@ -1,0 +1,96 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// prune removes the files of releases beyond those that are kept for a
+// rollback, and the cache entries that only they used. Their rows stay. Only
+// what we made is ever removed.
+func (p *Platform) prune(ctx context.Context, app string) {
+	unlock, err := p.lock(ctx, app)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	if err := p.pruneLocked(ctx, app); err != nil {
+		p.Logger.Warn("pruning releases", zap.String("app", app), zap.Error(err))
+	}
+}
+
+func (p *Platform) pruneLocked(ctx context.Context, app string) error {
+	names, err := p.Files.List(p.releasesDir(app))
+	if err != nil || len(names) <= p.Settings.KeepReleases {
+		return err
+	}
+	releases, err := p.Store.Releases(ctx, app)
+	if err != nil {
+		return err
+	}
+	running, err := p.Runtime.Releases(ctx)
+	if err != nil {
+		return err
+	}
+	keep, caches := p.kept(releases, running)
+	onDisk := map[string]bool{}
+	for _, name := range names {
+		onDisk[name] = true
+	}
+	for _, r := range releases {
+		if keep[r.Build] || !onDisk[strconv.Itoa(r.Build)] {
+			continue
+		}
+		err = errors.Join(err, p.Files.Remove(p.releaseDir(app, r.Build)))
+		for _, c := range r.Artifact.Caches {
+			if !caches[c] && within(p.cacheDir(app), c) {
+				err = errors.Join(err, p.Files.Remove(c))
+			}
+		}
+	}
+	return err
+}
+
+// kept returns the builds whose files stay, and the cache entries they use:
+// those of the last releases that served, of what is being built, and of what
+// still runs until its requests are done.
+func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID) (builds map[int]bool, caches map[string]bool) {
+	builds, caches = map[int]bool{}, map[string]bool{}
+	use := func(r hop3.Release) {
+		builds[r.Build] = true
+		for _, c := range r.Artifact.Caches {
+			caches[c] = true
+		}
+	}
+	served := map[int]bool{}
+	for _, r := range releases { // newest first
+		switch r.Status {
+		case hop3.ReleaseLive, hop3.ReleaseBuilding:
+			use(r)
+			served[r.Build] = true
+		case hop3.ReleaseRetired:
+			if served[r.Build] || len(served) < p.Settings.KeepReleases {
+				served[r.Build] = true
+				use(r)
+			}
+		}
+		for _, id := range running {
+			if id == r.ID() {
+				use(r)
+			}
+		}
+	}
+	return builds, caches
+}
+
+// within reports whether path lies below dir.
+func within(dir, path string) bool {
+	return strings.HasPrefix(filepath.Clean(path), dir+string(filepath.Separator))
+}

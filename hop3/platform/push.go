@@ -1,0 +1,242 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+const (
+	heads = "refs/heads/"
+	tags  = "refs/tags/"
+)
+
+// Push is one git push, from before git receives anything until after it
+// moved, or did not move, the references.
+type Push struct {
+	p       *Platform
+	who     Actor
+	app     string
+	out     hop3.Output
+	created bool // the app was created for this push
+	branch  bool // this push chose the deploy branch
+
+	unlock     func()
+	activation *activation
+	ref        hop3.RefMove // of the deploy branch
+}
+
+// BeginPush prepares the app and its repository for a push, creating both when
+// there are none. The caller must call Settle.
+func (p *Platform) BeginPush(ctx context.Context, who Actor, app string, out hop3.Output) (*Push, error) {
+	created, err := p.ensureApp(ctx, who, app, out)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Repos.Ensure(ctx, app); err != nil {
+		return nil, fmt.Errorf("preparing the repository of '%s': %w", app, err)
+	}
+	return &Push{p: p, who: who, app: app, out: out, created: created}, nil
+}
+
+// PreReceive runs while git holds the pushed objects in quarantine and waits:
+// an error rejects the whole push. When the push moves the deploy branch, the
+// new commit is deployed, and when that succeeds it serves before the branch
+// moves.
+func (push *Push) PreReceive(ctx context.Context, received hop3.Push) error {
+	for _, option := range received.Options {
+		tell(push.out, 1, "yellow", "       Note: the push option %q means nothing to this server", option)
+	}
+	app, err := push.p.Store.App(ctx, push.app)
+	if err != nil {
+		return err
+	}
+	branch, err := push.deployBranch(ctx, app, received.Updates)
+	if err != nil {
+		return err
+	}
+	var deploy *hop3.RefMove
+	for _, u := range received.Updates {
+		switch {
+		case strings.HasPrefix(u.Name, "refs/hop3/"):
+			return hop3.Errorf(hop3.CodeInvalid, "%s is reserved for the server", u.Name)
+		case branch != "" && u.Name == heads+branch:
+			if isZero(u.New) {
+				return hop3.Errorf(hop3.CodeInvalid, "'%s' is the branch that '%s' is deployed from; it cannot be deleted", branch, app.Name).
+					WithHint("Use `hop3 app destroy --app %s` to remove the app.", app.Name)
+			}
+			deploy = &u
+		case !isZero(u.New):
+			push.noteStored(u.Name, branch)
+		}
+	}
+	if deploy == nil {
+		return nil
+	}
+	return push.deploy(ctx, *deploy, received)
+}
+
+// deploy deploys the new commit of the deploy branch and leaves the app locked
+// until Settle.
+func (push *Push) deploy(ctx context.Context, ref hop3.RefMove, received hop3.Push) error {
+	p := push.p
+	unlock, err := p.lockForDeploy(ctx, push.app, push.out)
+	if err != nil {
+		return err
+	}
+	push.unlock = unlock
+	current, err := p.Repos.Ref(ctx, push.app, ref.Name)
+	if err != nil {
+		return err
+	}
+	if current != ref.Old && (current != "" || !isZero(ref.Old)) {
+		return hop3.Errorf(hop3.CodeConflict, "'%s' was moved by another push meanwhile", strings.TrimPrefix(ref.Name, heads)).
+			WithHint("Fetch, and push again.")
+	}
+	source, err := received.Commit(ctx, ref.New)
+	if err != nil {
+		return err
+	}
+	say(push.out, "-----> Deploying '%s' branch '%s' (%.8s)", push.app, strings.TrimPrefix(ref.Name, heads), ref.New)
+	push.ref = ref
+	push.activation, err = p.deploy(ctx, push.who, DeployRequest{
+		App: push.app, Kind: hop3.ReleasePush, Source: branchSource{source, strings.TrimPrefix(ref.Name, heads)}, Ref: &ref, Out: push.out,
+	})
+	return err
+}
+
+// Settle ends the push after git receive-pack did. A release that began to
+// serve is confirmed when its branch has really moved and reverted otherwise.
+func (push *Push) Settle(ctx context.Context, exit error) {
+	ctx = context.WithoutCancel(ctx)
+	p := push.p
+	if push.unlock != nil {
+		defer push.unlock()
+	}
+	if a := push.activation; a != nil {
+		current, err := p.Repos.Ref(ctx, push.app, push.ref.Name)
+		if err == nil && current == push.ref.New {
+			a.finish()
+			return
+		}
+		a.revert(hop3.Errorf(hop3.CodeConflict, "git did not move the branch after the deploy; the release was taken back"))
+		p.Logger.Error("a pushed release was taken back", zap.String("app", push.app), zap.Errors("why", []error{err, exit}))
+		return
+	}
+	if push.unlock != nil {
+		push.unlock() // undoing takes the lock itself
+	}
+	if push.created || push.branch {
+		push.undoUnused(ctx)
+	}
+}
+
+// undoUnused takes back what was made for a push that brought nothing: the
+// app, or the choice of its deploy branch.
+func (push *Push) undoUnused(ctx context.Context) {
+	p := push.p
+	releases, err := p.Store.Releases(ctx, push.app)
+	if err != nil || len(releases) > 0 {
+		return
+	}
+	if push.branch {
+		_, err = p.Store.UpdateApp(ctx, push.app, func(app *hop3.App) error {
+			app.DeployBranch = ""
+			return nil
+		})
+	}
+	if refs, refsErr := p.Repos.Refs(ctx, push.app); push.created && refsErr == nil && len(refs) == 0 {
+		err = errors.Join(err, p.DestroyApp(ctx, push.who, push.app, hop3.Discard))
+	}
+	if err != nil {
+		p.Logger.Warn("undoing an empty push", zap.String("app", push.app), zap.Error(err))
+	}
+}
+
+// deployBranch returns the branch that deploys. The first main or master that
+// is pushed becomes it.
+func (push *Push) deployBranch(ctx context.Context, app hop3.App, updates []hop3.RefMove) (string, error) {
+	if app.DeployBranch != "" {
+		return app.DeployBranch, nil
+	}
+	for _, name := range []string{"main", "master"} {
+		i := slices.IndexFunc(updates, func(u hop3.RefMove) bool { return u.Name == heads+name && !isZero(u.New) })
+		if i < 0 {
+			continue
+		}
+		updated, err := push.p.Store.UpdateApp(ctx, app.Name, func(a *hop3.App) error {
+			if a.DeployBranch == "" {
+				a.DeployBranch = name
+			}
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+		push.branch = true
+		return updated.DeployBranch, push.p.Repos.SetHead(ctx, app.Name, updated.DeployBranch)
+	}
+	return "", nil
+}
+
+// noteStored tells the pusher that a reference is kept and not deployed.
+func (push *Push) noteStored(name, branch string) {
+	what := "'" + name + "'"
+	switch {
+	case strings.HasPrefix(name, tags):
+		what = "tag '" + strings.TrimPrefix(name, tags) + "'"
+	case strings.HasPrefix(name, heads):
+		what = "branch '" + strings.TrimPrefix(name, heads) + "'"
+	}
+	if branch != "" {
+		say(push.out, "-----> Stored %s, not deployed: '%s' deploys from '%s'", what, push.app, branch)
+		return
+	}
+	say(push.out, "-----> Stored %s, not deployed: the first main or master pushed deploys", what)
+	if name, ok := strings.CutPrefix(name, heads); ok {
+		say(push.out, "       Use `git push <remote> %s:main` to deploy this branch", name)
+	}
+}
+
+// isZero reports whether a hash stands for no object.
+func isZero(hash string) bool { return strings.Trim(hash, "0") == "" }
+
+// branchSource is a commit that arrived on a branch.
+type branchSource struct {
+	Source
+	branch string
+}
+
+func (s branchSource) Describe(ctx context.Context) (hop3.Release, error) {
+	r, err := s.Source.Describe(ctx)
+	r.Branch = s.branch
+	return r, err
+}
+
+// SetDeployBranch chooses the branch whose pushes deploy. It deploys nothing.
+func (p *Platform) SetDeployBranch(ctx context.Context, _ Actor, app, branch string) error {
+	if branch == "" || strings.ContainsAny(branch, " \t\n~^:?*[\\") || strings.HasPrefix(branch, "-") || strings.Contains(branch, "..") {
+		return hop3.Errorf(hop3.CodeInvalid, "%q cannot be a branch", branch)
+	}
+	unlock, err := p.lock(ctx, app)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
+		a.DeployBranch = branch
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := p.Repos.Ensure(ctx, app); err != nil {
+		return err
+	}
+	return p.Repos.SetHead(ctx, app, branch)
+}

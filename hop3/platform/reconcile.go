@@ -1,0 +1,221 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// Reconcile makes processes, routes and files what the database says: exactly
+// the committed releases run and are routed to, instances that survived are
+// adopted, what was half made is removed. It runs at every start, after a
+// crash and after a clean end alike, before anything is served. An app that
+// cannot be brought back is marked failed; the others are not held up by it.
+func (p *Platform) Reconcile(ctx context.Context) error {
+	apps, err := p.Store.Apps(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the apps: %w", err)
+	}
+	if err := p.finishDestroys(ctx); err != nil {
+		return err
+	}
+	left, err := p.Runtime.Releases(ctx)
+	if err != nil {
+		return fmt.Errorf("listing what still runs: %w", err)
+	}
+
+	wanted := make(map[hop3.ReleaseID]bool, len(apps))
+	var mu sync.Mutex
+	err = p.eachApp(ctx, apps, func(ctx context.Context, app hop3.App) error {
+		id, err := p.reconcileApp(ctx, app)
+		mu.Lock()
+		defer mu.Unlock()
+		if id.Number != 0 {
+			wanted[id] = true
+		}
+		return err
+	})
+	for _, id := range left {
+		if !wanted[id] {
+			p.Logger.Info("stopping what no committed release needs", zap.String("app", id.App), zap.Int("release", id.Number))
+			err = errors.Join(err, p.Runtime.Stop(ctx, id, p.Settings.StopGrace))
+		}
+	}
+	return err
+}
+
+// eachApp calls f for every app, a few at a time, and joins the errors.
+func (p *Platform) eachApp(ctx context.Context, apps []hop3.App, f func(context.Context, hop3.App) error) error {
+	const workers = 4
+	work := make(chan hop3.App)
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for i := range workers {
+		wg.Go(func() {
+			for app := range work {
+				if err := f(ctx, app); err != nil {
+					errs[i] = errors.Join(errs[i], fmt.Errorf("app '%s': %w", app.Name, err))
+				}
+			}
+		})
+	}
+	for _, app := range apps {
+		work <- app
+	}
+	close(work)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// reconcileApp brings one app to its committed state and returns the release
+// that should have instances, Number 0 when none.
+func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.ReleaseID, error) {
+	releases, err := p.Store.Releases(ctx, app.Name)
+	if err != nil {
+		return hop3.ReleaseID{}, err
+	}
+	for _, r := range releases {
+		if r.Status == hop3.ReleaseBuilding {
+			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended before the deploy did"))
+		}
+	}
+	live, err := p.settleRef(ctx, app, releases)
+	if err != nil {
+		return hop3.ReleaseID{}, err
+	}
+	if err := p.removeStrayDirs(ctx, app.Name); err != nil {
+		p.Logger.Warn("removing left-over releases", zap.String("app", app.Name), zap.Error(err))
+	}
+	if live.Number == 0 {
+		return hop3.ReleaseID{}, nil
+	}
+	if app, err = p.Store.App(ctx, app.Name); err != nil {
+		return hop3.ReleaseID{}, err
+	}
+	switch app.State {
+	case hop3.StateStopped, hop3.StateStopping:
+		return hop3.ReleaseID{}, errors.Join(
+			p.setState(ctx, app.Name, hop3.StateStopped, ""),
+			p.Proxy.Set(ctx, p.stoppedRoute(live, "stopped")))
+	}
+	return live.ID(), p.bringUp(ctx, live)
+}
+
+// bringUp adopts or starts the instances of a committed release and routes to
+// it. It does not wait for readiness: requests wait at the proxy instead.
+func (p *Platform) bringUp(ctx context.Context, live hop3.Release) error {
+	instances, err := p.Runtime.Start(ctx, p.launch(live))
+	if err != nil {
+		return errors.Join(
+			fmt.Errorf("starting v%d: %w", live.Number, err),
+			p.setState(ctx, live.App, hop3.StateFailed, hop3.MessageOf(err)),
+			p.Proxy.Set(ctx, p.stoppedRoute(live, "failed")))
+	}
+	return errors.Join(
+		p.setState(ctx, live.App, hop3.StateRunning, ""),
+		p.Proxy.Set(ctx, p.route(live, instances)),
+		p.Files.Link(p.releaseDir(live.App, live.Build), p.srcLink(live.App)))
+}
+
+// settleRef decides a push that the server's end interrupted between the
+// switch and git's move of the branch. When the branch has moved, the release
+// is confirmed; otherwise the pusher was told nothing or a failure, and the
+// release before it is live again. It returns the live release.
+func (p *Platform) settleRef(ctx context.Context, app hop3.App, releases []hop3.Release) (hop3.Release, error) {
+	var live, old hop3.Release
+	for _, r := range releases {
+		switch {
+		case r.Number == app.Live:
+			live = r
+		case r.Status == hop3.ReleaseRetired && r.LiveAt.After(old.LiveAt):
+			old = r
+		}
+	}
+	if live.Ref == nil {
+		return live, nil
+	}
+	current, err := p.Repos.Ref(ctx, app.Name, live.Ref.Name)
+	if err != nil {
+		return live, fmt.Errorf("reading the deploy branch: %w", err)
+	}
+	if current == live.Ref.New {
+		return p.Store.UpdateRelease(ctx, app.Name, live.Number, func(r *hop3.Release) error {
+			r.Ref = nil
+			return nil
+		})
+	}
+	why := hop3.Errorf(hop3.CodeCanceled, "the server ended before git moved the branch")
+	p.Logger.Info("taking back an unconfirmed release", zap.String("app", app.Name), zap.Int("release", live.Number))
+	if err := p.backTo(ctx, live, old, why); err != nil {
+		return live, err
+	}
+	return old, nil
+}
+
+// removeStrayDirs removes the directories of releases that are not kept: those
+// of failed deploys and of none.
+func (p *Platform) removeStrayDirs(ctx context.Context, app string) error {
+	names, err := p.Files.List(p.releasesDir(app))
+	if err != nil {
+		return err
+	}
+	releases, err := p.Store.Releases(ctx, app)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, r := range releases {
+		if r.Status != hop3.ReleaseFailed {
+			known[strconv.Itoa(r.Build)] = true
+		}
+	}
+	for _, name := range names {
+		if !known[name] {
+			err = errors.Join(err, p.Files.Remove(p.releasesDir(app)+"/"+name))
+		}
+	}
+	return err
+}
+
+// finishDestroys ends what a crash left of `app destroy`: with the app's row
+// still there nothing was destroyed and its directory comes back; otherwise
+// the directory goes.
+func (p *Platform) finishDestroys(ctx context.Context) error {
+	names, err := p.Files.List(p.appsDir())
+	if err != nil {
+		return fmt.Errorf("listing the apps' directories: %w", err)
+	}
+	for _, name := range names {
+		rest, ok := strings.CutPrefix(name, destroyedPrefix)
+		if !ok {
+			continue
+		}
+		app, _, _ := strings.Cut(rest, ".")
+		dir := p.appsDir() + "/" + name
+		if _, err := p.Store.App(ctx, app); hop3.CodeOf(err) == hop3.CodeNotFound {
+			if err := p.Files.Remove(dir); err != nil {
+				return fmt.Errorf("removing what is left of '%s': %w", app, err)
+			}
+			continue
+		}
+		if err := p.Files.Rename(dir, p.appDir(app)); err != nil {
+			return fmt.Errorf("bringing back the files of '%s': %w", app, err)
+		}
+	}
+	return nil
+}
+
+func (p *Platform) setState(ctx context.Context, app string, state hop3.State, why string) error {
+	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
+		a.State, a.Error = state, why
+		return nil
+	})
+	return err
+}

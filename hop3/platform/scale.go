@@ -1,0 +1,78 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// maxInstances bounds the instances of one process type.
+const maxInstances = 100
+
+// Scale sets how many instances of the named process types run.
+func (p *Platform) Scale(ctx context.Context, who Actor, name string, counts map[string]int, out hop3.Output) error {
+	unlock, app, live, err := p.lockLive(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := checkCounts(live, counts); err != nil {
+		return err
+	}
+	change := func(r *hop3.Release) {
+		r.Processes = slices.Clone(r.Processes)
+		for i := range r.Processes {
+			if n, ok := counts[r.Processes[i].Type]; ok {
+				r.Processes[i].Count = n
+			}
+		}
+	}
+	if app.State == hop3.StateRunning {
+		if _, err := p.rereleaseLocked(ctx, who, app, live, hop3.ReleaseScale, change, out); err != nil {
+			return err
+		}
+	} else if next := live; true {
+		change(&next)
+		if err := p.changeStopped(ctx, who, next, nil, nil); err != nil {
+			return err
+		}
+	}
+	_, err = p.Store.UpdateApp(context.WithoutCancel(ctx), name, func(a *hop3.App) error {
+		a.Scale = maps.Clone(a.Scale)
+		if a.Scale == nil {
+			a.Scale = map[string]int{}
+		}
+		maps.Copy(a.Scale, counts)
+		return nil
+	})
+	return err
+}
+
+// checkCounts reports everything that is wrong with the counts at once.
+func checkCounts(live hop3.Release, counts map[string]int) error {
+	var types, problems []string
+	for _, proc := range live.Processes {
+		if proc.Type != hop3.ProcessStatic && proc.Type != hop3.ProcessCron {
+			types = append(types, proc.Type)
+		}
+	}
+	for _, t := range slices.Sorted(maps.Keys(counts)) {
+		n := counts[t]
+		switch {
+		case !slices.Contains(types, t):
+			problems = append(problems, fmt.Sprintf("Process type '%s' not found for app '%s'; it has %s", t, live.App, strings.Join(types, ", ")))
+		case n < 0:
+			problems = append(problems, fmt.Sprintf("Cannot scale '%s' below 0", t))
+		case n > maxInstances:
+			problems = append(problems, fmt.Sprintf("Cannot scale '%s' above %d", t, maxInstances))
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return hop3.Errorf(hop3.CodeInvalid, "%s", joinLines(problems))
+}

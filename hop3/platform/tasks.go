@@ -1,0 +1,74 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"sync"
+
+	"go.uber.org/zap"
+)
+
+// errShutdown is the cause of the contexts that Shutdown ends.
+var errShutdown = errors.New("the server is shutting down")
+
+// tasks are the goroutines the platform owns: drains, streamed deploys.
+type tasks struct {
+	once   sync.Once
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup
+}
+
+func (t *tasks) init() {
+	t.once.Do(func() { t.ctx, t.cancel = context.WithCancelCause(context.Background()) })
+}
+
+// Go runs f in a goroutine of the platform, whose context ends at Shutdown. It
+// returns false, having started nothing, once Shutdown was called. A panic in
+// f is logged and ends f only.
+func (p *Platform) Go(name string, f func(ctx context.Context)) bool {
+	t := &p.tasks
+	t.init()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.wg.Add(1)
+	go func() {
+		defer t.wg.Done()
+		defer func() {
+			if r := recover(); r != nil {
+				p.Logger.Error("a task panicked", zap.String("task", name), zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+			}
+		}()
+		f(t.ctx)
+	}()
+	return true
+}
+
+// Shutdown ends the contexts of all tasks and waits until they are gone, or
+// ctx is done. What they leave undone, the next Reconcile finishes.
+func (p *Platform) Shutdown(ctx context.Context) error {
+	t := &p.tasks
+	t.init()
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.cancel(errShutdown)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		t.wg.Wait()
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,88 @@
+package platform
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// hostsOf returns the hosts of an app: <app>.<base domain>, those of HOST_NAME
+// and those of the manifest, normalized and each once. "_" stands for none.
+func (p *Platform) hostsOf(app string, domains []string, vars hop3.Env) []string {
+	hosts := []string{hop3.HostLabel(app) + "." + p.Settings.BaseDomain}
+	for _, h := range slices.Concat(domains, hostList(vars["HOST_NAME"])) {
+		if h = hop3.NormalizeHost(h); h != "_" && h != "" && !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
+}
+
+// hostList splits the variable HOST_NAME: hosts between blanks or commas, or
+// "_" for none.
+func hostList(value string) []string {
+	var hosts []string
+	for h := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		if h != "_" {
+			hosts = append(hosts, hop3.NormalizeHost(h))
+		}
+	}
+	return hosts
+}
+
+// checkHosts reports the first host that is none.
+func checkHosts(hosts []string) error {
+	for _, h := range hosts {
+		if err := hop3.ValidateHost(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// urls returns the addresses people use, those of real domains first.
+func (p *Platform) urls(hosts []string) []string {
+	var public, local []string
+	for _, h := range hosts {
+		if strings.HasPrefix(h, "*.") {
+			continue
+		}
+		if hop3.LocalHost(h) {
+			local = append(local, p.url(h))
+		} else {
+			public = append(public, p.url(h))
+		}
+	}
+	return append(public, local...)
+}
+
+// url returns the address of one host: https for real domains, http for local
+// names, whose certificates no browser trusts by itself.
+func (p *Platform) url(host string) string {
+	s := p.Settings
+	if s.HTTPSPort != 0 && (!hop3.LocalHost(host) || s.HTTPPort == 0) {
+		return "https://" + host + portSuffix(s.HTTPSPort, 443)
+	}
+	return "http://" + host + portSuffix(s.HTTPPort, 80)
+}
+
+func portSuffix(port, standard int) string {
+	if port == standard {
+		return ""
+	}
+	return fmt.Sprintf(":%d", port)
+}
+
+// publicURL returns the https address of the first real domain, "" when the
+// app has none.
+func (p *Platform) publicURL(hosts []string) string {
+	for _, h := range hosts {
+		if !hop3.LocalHost(h) && !strings.HasPrefix(h, "*.") {
+			return "https://" + h
+		}
+	}
+	return ""
+}

@@ -1,0 +1,235 @@
+package platform
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// Login checks a password and returns a token. Whatever is wrong, the error is
+// the same CodeUnauthorized one; too many tries by one source are refused with
+// CodeForbidden whatever the password.
+func (p *Platform) Login(ctx context.Context, source, username, password string) (string, error) {
+	if !p.Auth.Allow(source) {
+		return "", hop3.Errorf(hop3.CodeForbidden, "Too many login attempts. Wait a minute and try again.")
+	}
+	u, err := p.Store.User(ctx, username)
+	if err != nil && hop3.CodeOf(err) != hop3.CodeNotFound {
+		return "", err
+	}
+	// Also for an unknown user: how long the answer takes must not tell who
+	// exists.
+	if !p.Auth.VerifyPassword(u.PasswordHash, password) || !u.Active {
+		return "", hop3.Errorf(hop3.CodeUnauthorized, "Invalid username or password")
+	}
+	u, err = p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
+		u.LoginCount++
+		u.LastLogin = time.Now()
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return p.Auth.IssueToken(u)
+}
+
+// Authenticate returns who bears a token, and what the token says. A revoked
+// token, and one of a user who is disabled or gone, is a CodeUnauthorized
+// error.
+func (p *Platform) Authenticate(ctx context.Context, token string) (hop3.User, Token, error) {
+	t, err := p.Auth.ParseToken(token)
+	if err != nil {
+		return hop3.User{}, Token{}, err
+	}
+	revoked, err := p.Store.TokenRevoked(ctx, t.ID)
+	if err != nil {
+		return hop3.User{}, Token{}, err
+	}
+	u, err := p.Store.User(ctx, t.Username)
+	switch {
+	case err != nil && hop3.CodeOf(err) != hop3.CodeNotFound:
+		return hop3.User{}, Token{}, err
+	case err != nil, revoked, !u.Active, !issuedTo(t, u):
+		return hop3.User{}, Token{}, hop3.Errorf(hop3.CodeUnauthorized, "The token is not valid any more.").
+			WithHint("Use 'hop3 login' to get a new one.")
+	}
+	return u, t, nil
+}
+
+// issuedTo tells the account from an older one of the same name. Tokens count
+// in whole seconds.
+func issuedTo(t Token, u hop3.User) bool {
+	return !t.Issued.Before(u.CreatedAt.Truncate(time.Second))
+}
+
+// AuthenticateKey returns the user whose key has this fingerprint. An unknown
+// key, and one of a disabled user, is a CodeUnauthorized error.
+func (p *Platform) AuthenticateKey(ctx context.Context, fingerprint string) (hop3.User, error) {
+	refused := hop3.Errorf(hop3.CodeUnauthorized, "No user has this key.")
+	key, err := p.Store.Key(ctx, fingerprint)
+	if err != nil {
+		if hop3.CodeOf(err) == hop3.CodeNotFound {
+			return hop3.User{}, refused
+		}
+		return hop3.User{}, err
+	}
+	u, err := p.Store.User(ctx, key.Username)
+	if err != nil {
+		return hop3.User{}, err
+	}
+	if !u.Active {
+		return hop3.User{}, refused
+	}
+	return u, nil
+}
+
+// Logout revokes a token.
+func (p *Platform) Logout(ctx context.Context, t Token) error {
+	return p.Store.RevokeToken(ctx, t.ID, t.Expires)
+}
+
+// IssueToken returns a new token for a user. It is for who administers the
+// host and for administrators.
+func (p *Platform) IssueToken(ctx context.Context, who Actor, username string) (string, error) {
+	if err := adminOnly(who); err != nil {
+		return "", err
+	}
+	u, err := p.Store.User(ctx, username)
+	if err != nil {
+		return "", err
+	}
+	if !u.Active {
+		return "", hop3.Errorf(hop3.CodeConflict, "The user %s is disabled.", username)
+	}
+	return p.Auth.IssueToken(u)
+}
+
+// Users returns all users, ordered by name.
+func (p *Platform) Users(ctx context.Context, who Actor) ([]hop3.User, error) {
+	if err := adminOnly(who); err != nil {
+		return nil, err
+	}
+	return p.Store.Users(ctx)
+}
+
+// User returns a user. Everybody may ask about themselves.
+func (p *Platform) User(ctx context.Context, who Actor, username string) (hop3.User, error) {
+	if err := selfOrAdmin(who, username); err != nil {
+		return hop3.User{}, err
+	}
+	return p.Store.User(ctx, username)
+}
+
+// AddUser makes an account. An empty password makes one that can log in by key
+// or token only.
+func (p *Platform) AddUser(ctx context.Context, who Actor, u hop3.User, password string) (hop3.User, error) {
+	if err := adminOnly(who); err != nil {
+		return hop3.User{}, err
+	}
+	if err := hop3.ValidateUsername(u.Username); err != nil {
+		return hop3.User{}, err
+	}
+	if err := validateEmail(u.Email); err != nil {
+		return hop3.User{}, err
+	}
+	if password != "" {
+		hash, err := p.Auth.HashPassword(password)
+		if err != nil {
+			return hop3.User{}, err
+		}
+		u.PasswordHash = hash
+	}
+	u.Active = true
+	u.CreatedAt = time.Now()
+	return u, p.Store.CreateUser(ctx, u)
+}
+
+// RemoveUser deletes an account with its keys. Nobody removes their own.
+func (p *Platform) RemoveUser(ctx context.Context, who Actor, username string) error {
+	if err := otherOnly(who, username, "remove"); err != nil {
+		return err
+	}
+	return p.Store.DeleteUser(ctx, username)
+}
+
+// SetPassword changes a user's password.
+func (p *Platform) SetPassword(ctx context.Context, who Actor, username, password string) error {
+	if err := selfOrAdmin(who, username); err != nil {
+		return err
+	}
+	hash, err := p.Auth.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	_, err = p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
+		u.PasswordHash = hash
+		return nil
+	})
+	return err
+}
+
+// SetAdmin grants or revokes administration. Nobody revokes their own, so that
+// there is always an administrator.
+func (p *Platform) SetAdmin(ctx context.Context, who Actor, username string, admin bool) error {
+	if admin {
+		if err := adminOnly(who); err != nil {
+			return err
+		}
+	} else if err := otherOnly(who, username, "revoke the rights of"); err != nil {
+		return err
+	}
+	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
+		u.Admin = admin
+		return nil
+	})
+	return err
+}
+
+// SetActive enables or disables an account. A disabled user's tokens and keys
+// stop working at once. Nobody disables their own.
+func (p *Platform) SetActive(ctx context.Context, who Actor, username string, active bool) error {
+	if err := otherOnly(who, username, "enable or disable"); err != nil {
+		return err
+	}
+	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
+		u.Active = active
+		return nil
+	})
+	return err
+}
+
+func adminOnly(who Actor) error {
+	if who.Admin {
+		return nil
+	}
+	return hop3.Errorf(hop3.CodeForbidden, "Admin privileges required")
+}
+
+func selfOrAdmin(who Actor, username string) error {
+	if who.Username == username && username != "" {
+		return nil
+	}
+	return adminOnly(who)
+}
+
+func otherOnly(who Actor, username, verb string) error {
+	if err := adminOnly(who); err != nil {
+		return err
+	}
+	if who.Username == username {
+		return hop3.Errorf(hop3.CodeForbidden, "You cannot %s your own account.", verb)
+	}
+	return nil
+}
+
+func validateEmail(email string) error {
+	name, domain, ok := strings.Cut(email, "@")
+	if !ok || name == "" || domain == "" || len(email) > 254 || strings.ContainsFunc(email, notInEmail) {
+		return hop3.Errorf(hop3.CodeInvalid, "%.80q is not an e-mail address", email)
+	}
+	return nil
+}
+
+func notInEmail(r rune) bool { return r <= ' ' || r == 0x7f || r == '<' || r == '>' }

@@ -1,0 +1,288 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/disk"
+	"github.com/abilian/hop3/hop3/store"
+)
+
+// world is a platform on a real database and disk. What runs processes, routes
+// requests and keeps git is replaced, because these tests make each of them
+// fail, or the server end, at chosen moments; the real ones are in the stories
+// under tests/.
+type world struct {
+	*Platform
+	t       *testing.T
+	home    string
+	runtime *fakeRuntime
+	proxy   *fakeProxy
+	repos   *fakeRepos
+	prober  *fakeProber
+	builder *fakeBuilder
+	out     *transcript
+}
+
+var alice = Actor{Username: "alice"}
+
+func newWorld(t *testing.T) *world {
+	w := &world{
+		t:       t,
+		home:    t.TempDir(),
+		runtime: &fakeRuntime{running: map[hop3.ReleaseID]hop3.Launch{}},
+		repos:   &fakeRepos{refs: map[string]string{}},
+		out:     &transcript{},
+	}
+	if err := os.Mkdir(filepath.Join(w.home, "apps"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.reboot()
+	return w
+}
+
+// reboot is a new server on the same home: processes and references are still
+// there, routes are not.
+func (w *world) reboot() {
+	w.t.Helper()
+	db, err := store.Open(w.t.Context(), "", w.home)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.proxy, w.prober, w.builder = &fakeProxy{routes: map[string]hop3.Route{}}, &fakeProber{}, &fakeBuilder{}
+	p := &Platform{
+		Store:    db,
+		Runtime:  w.runtime,
+		Builders: func() []hop3.Builder { return []hop3.Builder{w.builder} },
+		Proxy:    w.proxy,
+		Repos:    w.repos,
+		Prober:   w.prober,
+		Files:    disk.Files{},
+		Logger:   zap.NewNop(),
+		Settings: Settings{
+			Home: w.home, BaseDomain: "localhost", StartTimeout: time.Second, DrainTimeout: time.Second,
+			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
+		},
+	}
+	w.Platform = p
+	w.t.Cleanup(func() {
+		if err := p.Shutdown(context.Background()); err != nil {
+			w.t.Error(err)
+		}
+		db.Close()
+	})
+}
+
+// deployed deploys a version of the app blog and waits for what follows.
+func (w *world) deployed(version string) hop3.Release {
+	w.t.Helper()
+	r, err := w.Deploy(w.t.Context(), alice, w.request(version))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.settled()
+	return r
+}
+
+func (w *world) request(version string) DeployRequest {
+	return DeployRequest{App: "blog", Kind: hop3.ReleaseUpload, Source: fakeSource{version}, Out: w.out}
+}
+
+// settled waits until no drain or prune is under way.
+func (w *world) settled() { w.tasks.wg.Wait() }
+
+// serves checks that exactly this release of blog runs and is routed to.
+func (w *world) serves(number int) {
+	w.t.Helper()
+	w.settled()
+	if route := w.proxy.route("blog"); route.Release != number || len(route.Upstreams) == 0 {
+		w.t.Errorf("the route is %+v, want release %d", route, number)
+	}
+	want := []hop3.ReleaseID{{App: "blog", Number: number}}
+	if got, _ := w.runtime.Releases(w.t.Context()); !slices.Equal(got, want) {
+		w.t.Errorf("%v run, want only release %d", got, number)
+	}
+	app, err := w.Store.App(w.t.Context(), "blog")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if app.Live != number || app.State != hop3.StateRunning {
+		w.t.Errorf("the database says release %d is live and the app %s, want %d and RUNNING", app.Live, app.State, number)
+	}
+}
+
+func (w *world) status(number int) hop3.ReleaseStatus {
+	w.t.Helper()
+	r, err := w.Store.Release(w.t.Context(), "blog", number)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Status
+}
+
+type fakeRuntime struct {
+	mu      sync.Mutex
+	running map[hop3.ReleaseID]hop3.Launch
+	fail    error // of Start
+	exit    int   // of Run
+}
+
+func (*fakeRuntime) Name() string { return "fake" }
+
+func (f *fakeRuntime) Start(_ context.Context, l hop3.Launch) ([]hop3.Instance, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	f.running[l.ID] = l
+	return instancesOf(l), nil
+}
+
+func instancesOf(l hop3.Launch) []hop3.Instance {
+	var all []hop3.Instance
+	for _, proc := range l.Processes {
+		for n := range proc.Count {
+			i := hop3.Instance{App: l.ID.App, Release: l.ID.Number, Type: proc.Type, Ordinal: n + 1, State: hop3.InstanceRunning}
+			if proc.Type == "web" {
+				i.Upstream = "127.0.0.1:20000"
+			}
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+func (f *fakeRuntime) Stop(_ context.Context, id hop3.ReleaseID, _ time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.running, id)
+	return nil
+}
+
+func (f *fakeRuntime) Instances(_ context.Context, id hop3.ReleaseID) ([]hop3.Instance, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return instancesOf(f.running[id]), nil
+}
+
+func (f *fakeRuntime) Releases(context.Context) ([]hop3.ReleaseID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.running)), nil
+}
+
+func (f *fakeRuntime) Run(_ context.Context, _ hop3.Launch, cmd hop3.OneOff) (int, error) {
+	return f.exit, nil
+}
+
+func (*fakeRuntime) Close() error { return nil }
+
+type fakeProxy struct {
+	mu     sync.Mutex
+	routes map[string]hop3.Route
+	fail   error // of the next Set
+}
+
+func (*fakeProxy) Name() string { return "fake" }
+
+func (f *fakeProxy) Set(_ context.Context, r hop3.Route) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.fail; err != nil {
+		f.fail = nil
+		return err
+	}
+	f.routes[r.App] = r
+	return nil
+}
+
+func (f *fakeProxy) route(app string) hop3.Route {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.routes[app]
+}
+
+func (f *fakeProxy) Remove(_ context.Context, app string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.routes, app)
+	return nil
+}
+
+func (*fakeProxy) Drain(context.Context, hop3.ReleaseID) error { return nil }
+
+type fakeRepos struct{ refs map[string]string }
+
+func (*fakeRepos) Ensure(context.Context, string) error { return nil }
+
+func (f *fakeRepos) Ref(_ context.Context, _, name string) (string, error) { return f.refs[name], nil }
+
+func (f *fakeRepos) Refs(context.Context, string) (map[string]string, error) { return f.refs, nil }
+
+func (*fakeRepos) SetHead(context.Context, string, string) error { return nil }
+
+// fakeProber finds everything ready, or fails.
+type fakeProber struct {
+	fail error
+	hold chan struct{} // non-nil: Wait waits for its end, or the context's
+}
+
+func (f *fakeProber) Wait(ctx context.Context, _ hop3.Readiness) error {
+	if f.hold != nil {
+		select {
+		case <-f.hold:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return f.fail
+}
+
+type fakeBuilder struct{ fail error }
+
+func (*fakeBuilder) Name() string { return "local" }
+
+func (*fakeBuilder) Accept(context.Context, hop3.BuildRequest) (string, bool) { return "", true }
+
+func (f *fakeBuilder) Build(context.Context, hop3.BuildRequest) (hop3.Artifact, error) {
+	return hop3.Artifact{}, f.fail
+}
+
+// fakeSource is an app whose version is in a file.
+type fakeSource struct{ version string }
+
+func (s fakeSource) Describe(context.Context) (hop3.Release, error) {
+	return hop3.Release{Commit: s.version}, nil
+}
+
+func (fakeSource) Open(context.Context) (fs.FS, error) { return nil, nil }
+
+func (s fakeSource) CheckOut(_ context.Context, dir string) error {
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "Procfile"), []byte("web: serve\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "version"), []byte(s.version), 0o644))
+}
+
+// transcript is an Output that remembers.
+type transcript struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (o *transcript) Log(l hop3.LogLine) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lines = append(o.lines, l.Text)
+}

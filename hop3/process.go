@@ -1,0 +1,75 @@
+package hop3
+
+import (
+	"regexp"
+	"time"
+)
+
+// Process is a line of a Procfile: a type, its command and how many instances
+// of it run.
+type Process struct {
+	Type    string
+	Command string // a shell command of the app's developer
+	Count   int    // instances; 0 means none
+}
+
+// The process types with a meaning of their own. Any other name is a
+// background process.
+const (
+	ProcessWeb    = "web"    // serves HTTP on $PORT
+	ProcessWSGI   = "wsgi"   // a Python module with a WSGI callable
+	ProcessStatic = "static" // a directory served without a process
+	ProcessCron   = "cron"
+)
+
+var processType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,30}$`)
+
+// ValidateProcessType reports a CodeInvalid error unless name can be a process
+// type's: it becomes part of file names and of instance names.
+func ValidateProcessType(name string) error {
+	if processType.MatchString(name) {
+		return nil
+	}
+	return Errorf(CodeInvalid, "%q cannot be a process type's name", shorten(name, 80)).
+		WithHint("Use 1 to 31 letters, digits, '-' or '_', beginning with a letter or digit.")
+}
+
+// HealthCheck says when an instance counts as ready. The zero value probes "/"
+// and takes any HTTP answer below 500; a Path that was set must answer 2xx or
+// 3xx.
+type HealthCheck struct {
+	Path     string        // request path; "" means "/"
+	Contains string        // the first 256 KiB of the body must contain it; "" means any body
+	Interval time.Duration // between probes; 0 means the default
+	Timeout  time.Duration // of one probe; 0 means the default
+	Retries  int           // failed probes in a row before an instance counts as sick
+}
+
+// Instance is one running copy of a process.
+type Instance struct {
+	App     string
+	Release int
+	Type    string
+	Ordinal int // from 1 within its type
+	PID     int
+	// Upstream is the address of an instance that serves HTTP, in Caddy's
+	// form ("127.0.0.1:20001", "unix//run/x.sock"); empty for the others.
+	Upstream  string
+	State     InstanceState
+	StartedAt time.Time
+	Restarts  int
+	// LastExit says how the last run of this instance ended ("exit status 1",
+	// "signal: killed"); empty when it never ended.
+	LastExit string
+	LogFile  string
+}
+
+// InstanceState is the state of one instance.
+type InstanceState string
+
+// The states of an instance.
+const (
+	InstanceRunning InstanceState = "running"
+	InstanceBackoff InstanceState = "backoff" // ended, waits to be started again
+	InstanceStopped InstanceState = "stopped"
+)

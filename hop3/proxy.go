@@ -1,0 +1,37 @@
+package hop3
+
+import "context"
+
+// Proxy sends requests to releases: the Caddy around us, or nginx or Traefik
+// by files we write. It is a Caddy module in the namespace hop3.proxies.
+type Proxy interface {
+	// Name is the word of the server's configuration: "caddy".
+	Name() string
+	// Set makes r the route of r.App, atomically: a request sees the old
+	// route or the new one. It returns a CodeConflict Error, having changed
+	// nothing, when a host belongs to another app.
+	Set(ctx context.Context, r Route) error
+	// Remove takes an app's route away. Removing what is not there is no
+	// error.
+	Remove(ctx context.Context, app string) error
+	// Drain waits until no request that went to the release is under way, or
+	// ctx is done. The release must not be routed to any more.
+	Drain(ctx context.Context, id ReleaseID) error
+}
+
+// Route says where the requests of an app go.
+type Route struct {
+	App     string
+	Release int
+	Hosts   []string // normalized
+	// Upstreams are dial addresses in Caddy's form. With none, and no
+	// StaticRoot, visitors get the page of a stopped app.
+	Upstreams []string
+	// StaticRoot is the absolute directory to serve when the release has no
+	// process that answers HTTP.
+	StaticRoot string
+	// AllowHTTP serves plain HTTP on real domains instead of redirecting it.
+	AllowHTTP bool
+	// Status says why there is no upstream: "stopped", "failed" or "".
+	Status string
+}

@@ -1,0 +1,77 @@
+package ready
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+const (
+	tailLines = 20
+	tailBytes = 16 << 10
+)
+
+// diagnose says what an instance with an upstream does with ports, where that
+// explains why it does not answer.
+func diagnose(i hop3.Instance) string {
+	_, service, err := net.SplitHostPort(i.Upstream)
+	wanted, _ := strconv.Atoi(service)
+	if err != nil || wanted == 0 || i.State != hop3.InstanceRunning {
+		return ""
+	}
+	bound, err := BoundPorts(i.PID)
+	switch {
+	case err != nil:
+		return ""
+	case len(bound) == 0:
+		return fmt.Sprintf("%s listens on no port. It has to listen on $PORT (%d).", name(i), wanted)
+	case !slices.Contains(bound, wanted):
+		return fmt.Sprintf("%s listens on %s instead of $PORT (%d).", name(i), ports(bound), wanted)
+	case (&Prober{}).Owner(i.Upstream, i.PID) != nil:
+		return fmt.Sprintf("%s listens on $PORT (%d), but not at 127.0.0.1. It should listen there or at 0.0.0.0.", name(i), wanted)
+	}
+	return ""
+}
+
+func ports(numbers []int) string {
+	var words []string
+	for _, n := range numbers {
+		words = append(words, strconv.Itoa(n))
+	}
+	if len(words) == 1 {
+		return "port " + words[0]
+	}
+	return "ports " + strings.Join(words, ", ")
+}
+
+// tail returns the last lines of a log; none when it cannot be read.
+func tail(file string) []string {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	if _, err := f.Seek(max(info.Size()-tailBytes, 0), io.SeekStart); err != nil {
+		return nil
+	}
+	b, err := io.ReadAll(io.LimitReader(f, tailBytes))
+	if err != nil {
+		return nil
+	}
+	text := strings.TrimRight(strings.ToValidUTF8(string(b), "?"), "\n")
+	if text == "" {
+		return nil
+	}
+	lines := strings.Split(text, "\n")
+	return lines[max(len(lines)-tailLines, 0):]
+}

@@ -1,0 +1,78 @@
+package hop3
+
+import "time"
+
+// Release is commit + artifact + env + processes: numbered, immutable once it
+// is live.
+type Release struct {
+	App    string
+	Number int // from 1, per app, never reused
+	Kind   ReleaseKind
+	Status ReleaseStatus
+	// Source identifies what was built.
+	Commit  string // full hash; empty for uploads
+	Branch  string
+	Author  string // of the commit
+	Subject string // first line of the commit's message
+	User    string // who asked for the release
+	// Build is the number of the release whose directory holds the artifact:
+	// this one, unless only env, scale or routing changed.
+	Build     int
+	Artifact  Artifact
+	Env       Env // the full environment, frozen
+	Processes []Process
+	Health    HealthCheck
+	// StartTimeout is how long the instances may take to become ready.
+	StartTimeout time.Duration
+	Hosts        []string
+	AllowHTTP    bool // plain HTTP is served too, not redirected
+	// Error says why Status is ReleaseFailed.
+	Error     string
+	CreatedAt time.Time
+	// LiveAt is when the release began to serve; zero before.
+	LiveAt time.Time
+	// Ref is the move of the deploy branch that this release was pushed with
+	// and that git has not confirmed yet; nil otherwise. See
+	// platform.Reconcile for what a crash in between means.
+	Ref *RefMove
+}
+
+// ReleaseKind says what made a release.
+type ReleaseKind string
+
+// The kinds of release.
+const (
+	ReleasePush     ReleaseKind = "push"
+	ReleaseUpload   ReleaseKind = "upload"
+	ReleaseEnv      ReleaseKind = "env"
+	ReleaseScale    ReleaseKind = "scale"
+	ReleaseRestart  ReleaseKind = "restart"
+	ReleaseRollback ReleaseKind = "rollback"
+)
+
+// ReleaseStatus is where a release is in its life.
+type ReleaseStatus string
+
+// The statuses of a release. Only one release of an app is live.
+const (
+	ReleaseBuilding ReleaseStatus = "building" // being built or started
+	ReleaseLive     ReleaseStatus = "live"     // serving
+	ReleaseRetired  ReleaseStatus = "retired"  // served once
+	ReleaseFailed   ReleaseStatus = "failed"   // never served
+)
+
+// RefMove is a move of a git reference.
+type RefMove struct {
+	Name string // refs/heads/main
+	Old  string // full hash, all zeros for a new reference
+	New  string // full hash
+}
+
+// ReleaseID names a release of an app.
+type ReleaseID struct {
+	App    string
+	Number int
+}
+
+// ID names the release.
+func (r Release) ID() ReleaseID { return ReleaseID{App: r.App, Number: r.Number} }

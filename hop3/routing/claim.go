@@ -1,0 +1,62 @@
+package routing
+
+import "github.com/abilian/hop3/hop3"
+
+// Claim is a request on its way: as long as it is not released, Drain waits
+// for the release it went to. A Claim belongs to one request and is not safe
+// for concurrent use.
+type Claim struct {
+	table   *Table
+	host    string
+	found   found
+	version *version
+}
+
+// Claim counts a request for host in. It returns false when the host is
+// unknown.
+func (t *Table) Claim(host string) (*Claim, bool) {
+	found, v := t.claim(host)
+	if v == nil {
+		return nil, false
+	}
+	return &Claim{table: t, host: host, found: found, version: v}, true
+}
+
+// Route returns the route the request goes to. It must not be changed.
+func (c *Claim) Route() *hop3.Route { return &c.version.route }
+
+// Local reports whether the host the request asked for is a hop3.LocalHost.
+func (c *Claim) Local() bool { return c.found.local }
+
+// Follow moves the claim to the route its host has now, and returns it. It is
+// called before each attempt, so that a request which waited meets the release
+// that is live, not the one that was. It returns nil, and the claim stays
+// where it is, when nobody answers for the host any more.
+func (c *Claim) Follow() *hop3.Route {
+	if c.found.entry.current.Load() == c.version {
+		return &c.version.route
+	}
+	found, v := c.table.claim(c.host)
+	if v == nil {
+		return nil
+	}
+	c.version.release()
+	c.found, c.version = found, v
+	return &v.route
+}
+
+// Release counts the request out. It is called exactly once, after the last
+// use of the claim.
+func (c *Claim) Release() { c.version.release() }
+
+func (t *Table) claim(host string) (found, *version) {
+	for {
+		f, ok := t.find(host)
+		if !ok {
+			return found{}, nil
+		}
+		if v := f.entry.acquire(); v != nil {
+			return f, v
+		}
+	}
+}

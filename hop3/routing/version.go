@@ -1,0 +1,70 @@
+package routing
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// entry is an app in the table. A deploy replaces what current points to and
+// nothing else.
+type entry struct {
+	app     string
+	current atomic.Pointer[version] // nil once the app is removed
+}
+
+// acquire counts a request in on the current version; nil when the app is
+// gone. The second look at current makes sure that a version which was
+// replaced in between never gets the request: whoever replaced it may already
+// have seen its count at 0.
+func (e *entry) acquire() *version {
+	for {
+		v := e.current.Load()
+		if v == nil {
+			return nil
+		}
+		v.inFlight.Add(1)
+		if e.current.Load() == v {
+			return v
+		}
+		v.release()
+	}
+}
+
+// version is a route as it was set once, with the requests that went to it.
+type version struct {
+	route    hop3.Route
+	inFlight atomic.Int64
+	retired  atomic.Bool   // not current any more
+	drained  chan struct{} // closed when retired and without requests
+	finish   func()        // closes drained, once
+}
+
+func newVersion(r hop3.Route, forget func(*version)) *version {
+	v := &version{route: r, drained: make(chan struct{})}
+	v.finish = sync.OnceFunc(func() {
+		forget(v)
+		close(v.drained)
+	})
+	return v
+}
+
+func (v *version) id() hop3.ReleaseID {
+	return hop3.ReleaseID{App: v.route.App, Number: v.route.Release}
+}
+
+// release counts a request out.
+func (v *version) release() {
+	if v.inFlight.Add(-1) == 0 && v.retired.Load() {
+		v.finish()
+	}
+}
+
+// retire says that v is not current any more.
+func (v *version) retire() {
+	v.retired.Store(true)
+	if v.inFlight.Load() == 0 {
+		v.finish()
+	}
+}

@@ -1,0 +1,133 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/command"
+)
+
+// Strangers may send enough for a password, not an archive.
+const maxStrangerBody = 1 << 20
+
+// defaultID answers requests without an id.
+var defaultID = json.RawMessage("1")
+
+// call answers POST /rpc.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
+	who, err := h.identify(r)
+	if err != nil {
+		h.answer(w, r, defaultID, nil, err)
+		return
+	}
+	limit := int64(api.MaxBody)
+	if who.user == nil {
+		limit = maxStrangerBody
+	}
+	defer drain(r.Body)
+	req, err := readRequest(r.Body, limit, h.TempDir)
+	if hop3.CodeOf(err) == codeTooLarge && who.user == nil {
+		err = hop3.Errorf(hop3.CodeUnauthorized, "Authentication required. Use 'hop3 auth login' to authenticate.")
+	}
+	if err != nil {
+		h.answer(w, r, req.ID, nil, err)
+		return
+	}
+	items, err := h.run(r.Context(), command.Request{
+		Args:   req.Params.Args,
+		User:   who.user,
+		Token:  who.token,
+		Source: who.source,
+		Extra: command.Extra{
+			Verbosity: int(req.Params.Extra.Verbosity),
+			Streaming: req.Params.Extra.Streaming,
+			Env:       req.Params.Extra.Env,
+			Upload:    req.upload,
+		},
+	})
+	h.answer(w, r, req.ID, items, err)
+}
+
+// run runs the command; a panic in it is an error of this request only.
+func (h *Handler) run(ctx context.Context, req command.Request) (items []api.Item, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.Logger.Error("a command panicked", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			items, err = nil, fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return h.Commands.Run(ctx, req)
+}
+
+// drain reads what is left of a body: a client that still sends does not see
+// an answer.
+func drain(body io.Reader) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, 2*api.MaxBody)) // what fails here, the client knows already
+}
+
+// answer writes the items, or the error.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, items []api.Item, err error) {
+	if len(id) == 0 {
+		id = defaultID
+	}
+	resp := api.Response{Version: "2.0", ID: id}
+	if err == nil {
+		if items == nil {
+			items = []api.Item{}
+		}
+		resp.Result, err = json.Marshal(items)
+	}
+	status := http.StatusOK
+	if err != nil {
+		h.log(r, err)
+		resp.Error = wireError(err)
+		status = api.HTTPStatus(resp.Error.Code)
+	}
+	writeJSON(w, status, resp)
+}
+
+// fail answers a request that is not JSON-RPC with an error.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	h.log(r, err)
+	e := wireError(err)
+	status := map[hop3.Code]int{
+		hop3.CodeInvalid:      http.StatusBadRequest,
+		hop3.CodeUnauthorized: http.StatusUnauthorized,
+		hop3.CodeForbidden:    http.StatusForbidden,
+		hop3.CodeNotFound:     http.StatusNotFound,
+		hop3.CodeUnavailable:  http.StatusServiceUnavailable,
+	}[hop3.CodeOf(err)]
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	writeJSON(w, status, map[string]any{"error": e})
+}
+
+// log writes down what the user cannot do anything about.
+func (h *Handler) log(r *http.Request, err error) {
+	code := hop3.CodeOf(err)
+	if code == hop3.CodeInternal && !errors.Is(err, context.Canceled) {
+		h.Logger.Error("a request failed", zap.String("path", r.URL.Path), zap.Error(err))
+	}
+}
+
+func wireError(err error) *api.Error {
+	kind := hop3.CodeOf(err)
+	e := &api.Error{Code: api.RPCCode(kind), Message: hop3.MessageOf(err), Data: &api.ErrorData{Kind: string(kind)}}
+	if h := new(hop3.Error); errors.As(err, &h) {
+		e.Data.Hint = h.Hint
+	}
+	if m := new(command.Mistake); errors.As(err, &m) {
+		e.Data.Typed, e.Data.Candidates = m.Typed, m.Candidates
+	}
+	return e
+}

@@ -1,0 +1,70 @@
+// Package rpc is the HTTP front door of clients: commands at POST /rpc, the
+// progress of deploys and the logs of apps as event streams.
+package rpc
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/command"
+	"github.com/abilian/hop3/hop3/platform"
+	"github.com/abilian/hop3/hop3/stream"
+)
+
+// Handler answers clients. All exported fields but TempDir are required.
+type Handler struct {
+	Platform *platform.Platform
+	Commands *command.Commands
+	Streams  *stream.Hub
+	Version  string
+	Logger   *zap.Logger
+	TempDir  string // for uploads; "" means the system's
+	// Host is who requests without a token come from. It is for a listener
+	// that only the server's administrator can reach; nil everywhere else.
+	Host *hop3.User
+
+	once      sync.Once
+	mux       *http.ServeMux
+	followers atomic.Int32 // of event streams
+}
+
+// ServeHTTP answers POST /rpc, GET /api/stream/{id}, GET
+// /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /health and
+// GET /version; everything else is not found.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.once.Do(h.route)
+	h.mux.ServeHTTP(w, r)
+}
+
+func (h *Handler) route() {
+	h.mux = http.NewServeMux()
+	// Both forms, because clients follow no redirect here.
+	h.mux.HandleFunc("POST /rpc", h.call)
+	h.mux.HandleFunc("POST /rpc/{$}", h.call)
+	h.mux.HandleFunc("GET /api/stream/{id}", h.users(h.followDeploy))
+	h.mux.HandleFunc("GET /api/stream/{id}/status", h.users(h.deployStatus))
+	h.mux.HandleFunc("GET /api/apps/{app}/logs/stream", h.users(h.followLogs))
+	h.mux.HandleFunc("GET /health", h.health)
+	h.mux.HandleFunc("GET /version", h.version)
+}
+
+func (h *Handler) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (h *Handler) version(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"version": h.Version, "max_body": api.MaxBody})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client left: there is nobody to tell
+}

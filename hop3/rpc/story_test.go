@@ -1,0 +1,96 @@
+package rpc_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A person deploys, looks, changes, breaks, rolls back and destroys an app with
+// the command line.
+func TestTheLifeOfAnApp(t *testing.T) {
+	w := newWorld(t)
+	dir := w.project("hello")
+	step := func(wantCode int, wantText string, args ...string) string {
+		t.Helper()
+		code, out, errs := w.hop3(dir, args...)
+		if code != wantCode || !strings.Contains(out+errs, wantText) {
+			t.Fatalf("hop3 %s: exit %d, want %d with %q in\n%s%s", strings.Join(args, " "), code, wantCode, wantText, out, errs)
+		}
+		return out
+	}
+	step(0, "App deployed successfully", "deploy")
+	step(0, "blog  RUNNING", "apps")
+	step(0, "http://blog.localhost", "app", "status")
+	step(0, "is responding", "app", "ping", "/some/page")
+	step(0, "serving hello", "logs", "-n", "50")
+	step(0, "web           1", "ps")
+	step(0, "scaled blog", "ps", "scale", "web=2")
+	step(0, "web 2", "status")
+	step(0, "• Set GREETING=hi", "env", "set", "GREETING=hi")
+	step(0, "hi", "run", "sh", "-c", "echo $GREETING")
+	step(3, "Command failed with exit code 3", "run", "sh", "-c", "exit 3")
+	step(0, "hi", "env", "get", "GREETING")
+	step(2, "", "env", "set", "not-a-key=1", "nothing")
+
+	must(t, os.WriteFile(filepath.Join(dir, "broken"), nil, 0o644))
+	step(8, "the build is broken", "deploy")
+	step(8, "the build is broken", "deploy", "--no-stream")
+	step(8, `"t": "error"`, "deploy", "--json")
+	must(t, os.Remove(filepath.Join(dir, "broken")))
+	step(0, "RUNNING", "status")
+
+	step(0, "is rolled back", "rollback", "v1")
+	step(0, "rollback", "releases")
+	step(0, "v1", "releases", "show", "1")
+	step(0, "is stopped", "app", "stop")
+	step(0, "already stopped", "app", "stop")
+	step(0, "is running", "app", "start")
+	step(10, "--confirm blog", "app", "destroy")
+	step(10, "Nothing was done", "app", "destroy", "--confirm", "other")
+	step(0, "has been destroyed", "app", "destroy", "--confirm", "blog")
+	step(3, "blog", "status")
+}
+
+func TestFollowingLogs(t *testing.T) {
+	w := newWorld(t)
+	if code, out, errs := w.hop3(w.project("hello"), "deploy"); code != 0 {
+		t.Fatal(out, errs)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.server.URL+"/api/apps/blog/logs/stream", nil)
+	must(t, err)
+	req.AddCookie(&http.Cookie{Name: "hop3_auth", Value: w.user})
+	resp, err := http.DefaultClient.Do(req)
+	must(t, err)
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	waitFor := func(text string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), text) {
+				return
+			}
+		}
+		t.Fatalf("%q did not come: %v", text, lines.Err())
+	}
+	waitFor("serving hello")
+	if code, out, errs := w.hop3(t.TempDir(), "app", "ping", "/news", "--app", "blog"); code != 0 {
+		t.Fatal(out, errs)
+	}
+	waitFor("asked for /news")
+}
+
+func TestTheProgressOfADeployIsASCII(t *testing.T) {
+	w := newWorld(t)
+	code, out, errs := w.hop3(w.project("hello"), "deploy")
+	if code != 0 || !strings.Contains(out, "naïvement") {
+		t.Fatalf("exit %d: %s%s", code, out, errs)
+	}
+}

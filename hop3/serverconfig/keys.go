@@ -1,0 +1,133 @@
+package serverconfig
+
+import "time"
+
+// key is a row of the table of settings.
+type key struct {
+	name string
+	// aliases are other names of it: older ones, or shorter ones.
+	aliases []string
+	// fallback is the default; fallbackFor one that depends on the machine.
+	fallback    string
+	fallbackFor func(machine) string
+	set         func(c *Config, text string) error
+	show        func(text string) string // hides secrets; nil shows all
+	inert       bool                     // known, without effect
+	doc         string
+}
+
+// keys is every setting there is. A name that begins with HOP3_ may be written
+// without it in files and flags; one that does not may be written with it
+// everywhere.
+var keys = append([]key{
+	{name: "HOP3_HOME", aliases: []string{"HOP3_ROOT"}, fallbackFor: defaultHome,
+		set: to(func(c *Config) *string { return &c.Home }, absolutePath),
+		doc: "the directory that holds everything the server keeps"},
+	{name: "HOP3_HOST", fallback: "127.0.0.1",
+		set: to(func(c *Config) *string { return &c.Host }, host),
+		doc: "the address of the RPC listener"},
+	{name: "HOP3_PORT", fallback: "8000",
+		set: to(func(c *Config) *int { return &c.Port }, portOrAny),
+		doc: "the port of the RPC listener; 0 for any free one"},
+	{name: "BIND",
+		set: to(func(c *Config) *string { return &c.Bind }, addressOrAll),
+		doc: "the address of the public listeners; empty for all"},
+	{name: "HTTP_PORT", fallbackFor: privileged("80", "8080"),
+		set: to(func(c *Config) *int { return &c.HTTPPort }, portOrOff),
+		doc: "the port for HTTP; 0 or off closes it"},
+	{name: "HTTPS_PORT", fallbackFor: privileged("443", "8443"),
+		set: to(func(c *Config) *int { return &c.HTTPSPort }, portOrOff),
+		doc: "the port for HTTPS; 0 or off closes it"},
+	{name: "SSH_PORT", fallback: "2222",
+		set: to(func(c *Config) *int { return &c.SSHPort }, portOrOff),
+		doc: "the port for git push; 0 or off closes it"},
+	{name: "BASE_DOMAIN", fallback: "localhost",
+		set: to(func(c *Config) *string { return &c.BaseDomain }, domain),
+		doc: "apps are <app>.<base domain>"},
+	{name: "ADMIN_DOMAIN",
+		set: to(func(c *Config) *string { return &c.AdminDomain }, optional(domain)),
+		doc: "the name of the server's own pages"},
+	{name: "HOP3_DATABASE_URL", show: withoutPassword,
+		set: to(func(c *Config) *string { return &c.DatabaseURL }, anyText),
+		doc: "sqlite:///path or postgresql://user:password@host/database; empty for SQLite in the home"},
+	{name: "HOP3_SECRET_KEY", show: hidden,
+		set: to(func(c *Config) *[]byte { return &c.SecretKey }, optional(secret)),
+		doc: "seals the database and signs logins; made once, in the home, when not set"},
+	{name: "HOP3_TOKEN_EXPIRY_HOURS", fallback: "24",
+		set: to(func(c *Config) *time.Duration { return &c.TokenExpiry }, hours),
+		doc: "how long a login lasts"},
+	{name: "HOP3_PROXY_TYPE", aliases: []string{"HOP3_PROXY"}, fallback: "caddy",
+		set: to(func(c *Config) *string { return &c.Proxy }, word),
+		doc: "what sends requests to the apps"},
+	{name: "PROCESS_MANAGER", fallback: "auto",
+		set: to(func(c *Config) *string { return &c.Runtime }, word),
+		doc: "what runs the apps: auto, or the name of a runtime, as native"},
+	{name: "APP_START_TIMEOUT", fallback: "60",
+		set: to(func(c *Config) *time.Duration { return &c.StartTimeout }, duration),
+		doc: "how long an app may take to answer its first request"},
+	{name: "STOP_GRACE", fallback: "10s",
+		set: to(func(c *Config) *time.Duration { return &c.StopGrace }, duration),
+		doc: "between SIGTERM and SIGKILL"},
+	{name: "DRAIN_TIMEOUT", fallback: "60s",
+		set: to(func(c *Config) *time.Duration { return &c.DrainTimeout }, duration),
+		doc: "how long requests on an old release may go on"},
+	{name: "MAX_CONCURRENT_BUILDS", fallback: "2",
+		set: to(func(c *Config) *int { return &c.ConcurrentBuilds }, number(1, 1000)),
+		doc: "builds at once"},
+	{name: "MAX_WAITING_BUILDS", fallback: "32",
+		set: to(func(c *Config) *int { return &c.WaitingBuilds }, number(0, 100000)),
+		doc: "builds that may wait for their turn"},
+	{name: "KEEP_RELEASES", fallback: "5",
+		set: to(func(c *Config) *int { return &c.KeepReleases }, number(1, 1000)),
+		doc: "releases of an app whose files are kept"},
+	{name: "PORT_RANGE", fallback: "20000-29999",
+		set: to(func(c *Config) *PortRange { return &c.PortRange }, portRange),
+		doc: "the ports apps get"},
+	{name: "MAX_PUSH_SIZE", fallback: "1G",
+		set: to(func(c *Config) *int64 { return &c.MaxPushSize }, size),
+		doc: "the largest git push"},
+	{name: "HOP3_MAX_ARCHIVE_SIZE", fallback: "1G",
+		set: to(func(c *Config) *int64 { return &c.MaxArchiveSize }, size),
+		doc: "the largest uploaded archive"},
+	{name: "HOP3_MAX_EXTRACTED_SIZE", fallback: "5G",
+		set: to(func(c *Config) *int64 { return &c.MaxExtractedSize }, size),
+		doc: "the most an archive may unpack to"},
+	{name: "HOP3_MAX_ARCHIVE_MEMBERS", fallback: "50000",
+		set: to(func(c *Config) *int { return &c.MaxArchiveMembers }, number(1, 10_000_000)),
+		doc: "the most files in an archive"},
+	{name: "HOP3_LOG_LEVEL", fallback: "info",
+		set: to(func(c *Config) *string { return &c.LogLevel }, logLevel),
+		doc: "debug, info, warn or error"},
+	{name: "ACME_EMAIL",
+		set: to(func(c *Config) *string { return &c.ACMEEmail }, anyText),
+		doc: "the address given to the certificate authority"},
+	{name: "ACME_SERVER",
+		set: to(func(c *Config) *string { return &c.ACMEServer }, optional(httpsURL)),
+		doc: "the certificate authority; empty for Caddy's choice"},
+}, inert(
+	"HOP3_USER", "MODE", "HOP3_DEBUG", "HOP3_UNSAFE", "HOP3_SKIP_CONFIG_VALIDATION",
+	"OPERATOR_EMAIL", "EXPOSE_DEFAULT_SOURCE", "ACME_ENGINE", "ACME_ROOT_CA", "CATALOG_SOURCE_URL",
+	"LIMITS_STRICT", "LIMITS_DEFAULT_MEMORY", "LIMITS_DEFAULT_CPU", "LIMITS_DEFAULT_PROCESSES",
+	"LIMITS_CEILING_MEMORY", "LIMITS_CEILING_CPU", "LIMITS_CEILING_PROCESSES",
+	"HOP3_EXTRA_PG_EXTENSIONS", "HOP3_S3_BACKEND",
+)...)
+
+// inert are the keys of Hop3 (Python) that change nothing here: a file that
+// has them still loads.
+func inert(names ...string) []key {
+	out := make([]key, 0, len(names))
+	for _, name := range names {
+		out = append(out, key{name: name, inert: true, doc: "has no effect",
+			set: func(*Config, string) error { return nil }})
+	}
+	return out
+}
+
+func privileged(root, other string) func(machine) string {
+	return func(m machine) string {
+		if m.root {
+			return root
+		}
+		return other
+	}
+}

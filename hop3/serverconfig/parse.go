@@ -1,0 +1,225 @@
+package serverconfig
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// to makes the setter of a row: parse the text, put the value into the field.
+func to[T any](field func(*Config) *T, parse func(string) (T, error)) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		v, err := parse(text)
+		if err != nil {
+			return err
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+// optional leaves the field at its zero value for an empty text.
+func optional[T any](parse func(string) (T, error)) func(string) (T, error) {
+	return func(text string) (v T, err error) {
+		if text == "" {
+			return v, nil
+		}
+		return parse(text)
+	}
+}
+
+func anyText(text string) (string, error) { return text, nil }
+
+func absolutePath(text string) (string, error) {
+	if text == "" {
+		return "", errors.New("no home directory is known; name one")
+	}
+	if !filepath.IsAbs(text) {
+		return "", errors.New("it must be an absolute path")
+	}
+	return filepath.Clean(text), nil
+}
+
+func host(text string) (string, error) {
+	if net.ParseIP(text) != nil {
+		return text, nil
+	}
+	if hop3.ValidateHost(text) != nil {
+		return "", errors.New("it must be an IP address or a host name")
+	}
+	return text, nil
+}
+
+func addressOrAll(text string) (string, error) {
+	if text != "" && net.ParseIP(text) == nil {
+		return "", errors.New("it must be an IP address, or empty for all")
+	}
+	return text, nil
+}
+
+func port(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 65535 {
+		return 0, errors.New("a port is a number from 1 to 65535")
+	}
+	return n, nil
+}
+
+func portOrAny(text string) (int, error) {
+	if text == "0" {
+		return 0, nil
+	}
+	n, err := port(text)
+	if err != nil {
+		return 0, fmt.Errorf("%w, or 0 for any free one", err)
+	}
+	return n, nil
+}
+
+func portOrOff(text string) (int, error) {
+	if text == "0" || strings.EqualFold(text, "off") {
+		return 0, nil
+	}
+	n, err := port(text)
+	if err != nil {
+		return 0, fmt.Errorf("%w, or off", err)
+	}
+	return n, nil
+}
+
+func portRange(text string) (PortRange, error) {
+	first, last, _ := strings.Cut(text, "-")
+	a, errA := port(strings.TrimSpace(first))
+	b, errB := port(strings.TrimSpace(last))
+	if errA != nil || errB != nil || a < 1024 || b-a < 99 {
+		return PortRange{}, errors.New("it must be two ports above 1023 with at least 100 ports from one to the other, as 20000-29999")
+	}
+	return PortRange{First: a, Last: b}, nil
+}
+
+func domain(text string) (string, error) {
+	name := hop3.NormalizeHost(text)
+	if err := hop3.ValidateHost(name); err != nil || strings.HasPrefix(name, "*") {
+		return "", errors.New("it must be a domain name")
+	}
+	return name, nil
+}
+
+// minSecret is the length below which a secret could be guessed.
+const minSecret = 32
+
+func secret(text string) ([]byte, error) {
+	if len(text) < minSecret {
+		return nil, fmt.Errorf("it has %d bytes; a secret has at least %d", len(text), minSecret)
+	}
+	return []byte(text), nil
+}
+
+var wordForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
+
+func word(text string) (string, error) {
+	text = strings.ToLower(text)
+	if !wordForm.MatchString(text) {
+		return "", errors.New("it must be a name of letters, digits, '-' and '_'")
+	}
+	return text, nil
+}
+
+func number(least, most int) func(string) (int, error) {
+	return func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < least || n > most {
+			return 0, fmt.Errorf("it must be a number from %d to %d", least, most)
+		}
+		return n, nil
+	}
+}
+
+// maxDuration keeps arithmetic on deadlines far from overflow.
+const maxDuration = 24 * time.Hour
+
+func duration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if n, numErr := strconv.ParseFloat(text, 64); numErr == nil && n >= 0 && n <= maxDuration.Seconds() {
+		d, err = time.Duration(n*float64(time.Second)), nil
+	}
+	if err != nil || d <= 0 || d > maxDuration {
+		return 0, errors.New("it must be seconds, or a duration as 90s or 2m, of at most a day")
+	}
+	return d, nil
+}
+
+func hours(text string) (time.Duration, error) {
+	n, err := number(1, 24*366)(text)
+	return time.Duration(n) * time.Hour, err
+}
+
+func size(text string) (int64, error) {
+	digits := strings.TrimSuffix(strings.ToUpper(text), "B")
+	shift := 0
+	for i, unit := range []string{"K", "M", "G", "T"} {
+		if rest, ok := strings.CutSuffix(digits, unit); ok {
+			digits, shift = rest, 10*(i+1)
+			break
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	if err != nil || n < 1 || n > (1<<60)>>shift {
+		return 0, errors.New("it must be a number of bytes, as 500M or 2G")
+	}
+	return n << shift, nil
+}
+
+func logLevel(text string) (string, error) {
+	level := strings.ToLower(text)
+	if level == "warning" {
+		level = "warn"
+	}
+	if level == "critical" {
+		level = "error"
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, level) {
+		return "", errors.New("it must be debug, info, warn or error")
+	}
+	return level, nil
+}
+
+func httpsURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return "", errors.New("it must be an https:// URL")
+	}
+	return text, nil
+}
+
+func hidden(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "***"
+}
+
+// withoutPassword shows a URL without its password; one that cannot be
+// understood not at all.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return hidden(text)
+	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	if u.RawQuery != "" {
+		u.RawQuery = "***"
+	}
+	return u.String()
+}

@@ -1,0 +1,71 @@
+package sshd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gliderlabs/ssh"
+	"go.uber.org/zap"
+	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// maxAuthTries lets people whose agent holds many keys find theirs; there is
+// nothing to guess.
+const maxAuthTries = 12
+
+// verifiedKey is the context key of the fingerprint whose owner proved to have
+// the private half. Nothing else says who a user is: gliderlabs' own
+// Session.PublicKey is merely the last key that was offered.
+type verifiedKey struct{}
+
+// offered says whether a client may try to prove it owns a key. It must be set,
+// or the server lets everybody in.
+func (s *Server) offered(ctx ssh.Context, key ssh.PublicKey) bool {
+	defer s.recovered("looking up an offered key")
+	_, err := s.userByKey(ctx, gossh.FingerprintSHA256(key))
+	if hop3.CodeOf(err) == hop3.CodeInternal {
+		s.Logger.Error("looking up an SSH key", zap.Error(err))
+	}
+	return err == nil
+}
+
+// authConfig has the identity set where the signature was checked.
+func (s *Server) authConfig(ctx ssh.Context) *gossh.ServerConfig {
+	return &gossh.ServerConfig{
+		MaxAuthTries: maxAuthTries,
+		VerifiedPublicKeyCallback: func(meta gossh.ConnMetadata, key gossh.PublicKey, perms *gossh.Permissions, _ string) (*gossh.Permissions, error) {
+			ctx.SetValue(verifiedKey{}, gossh.FingerprintSHA256(key))
+			if c, ok := ctx.Value(connKey{}).(*conn); ok {
+				c.authenticated()
+			}
+			return perms, nil
+		},
+	}
+}
+
+// identity returns the user of a connection as they are now: a key that was
+// removed, or a user disabled, since the connection began opens no more
+// sessions.
+func (s *Server) identity(ctx context.Context) (hop3.User, error) {
+	fingerprint, _ := ctx.Value(verifiedKey{}).(string)
+	if fingerprint == "" {
+		return hop3.User{}, errors.New("no verified key")
+	}
+	return s.userByKey(ctx, fingerprint)
+}
+
+func (s *Server) userByKey(ctx context.Context, fingerprint string) (hop3.User, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	user, err := s.Users.UserByKey(ctx, fingerprint)
+	if err != nil {
+		return hop3.User{}, err
+	}
+	if !user.Active {
+		return hop3.User{}, hop3.Errorf(hop3.CodeForbidden, "the user %s is not active", user.Username)
+	}
+	return user, nil
+}

@@ -1,0 +1,184 @@
+package sshd
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/gliderlabs/ssh"
+	"go.uber.org/zap"
+	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/git"
+)
+
+// maxRequests is how many requests a client may make before its exec.
+const maxRequests = 64
+
+// session is one exec of a client.
+type session struct {
+	server *Server
+	gossh.Channel
+	user     hop3.User
+	protocol string // GIT_PROTOCOL, as the client sent it
+	line     string // the exec line; "" when a shell was asked for
+	local    net.Addr
+}
+
+// serveSession serves a channel of type "session". It is used instead of
+// gliderlabs' own handler, which keeps any number of variables, blocks on
+// signals that nobody reads, grants terminals and agents, and does not notice
+// when a client closes one session of a connection it keeps.
+func (s *Server) serveSession(_ *ssh.Server, sshConn *gossh.ServerConn, offer gossh.NewChannel, connCtx ssh.Context) {
+	c, ok := connCtx.Value(connKey{}).(*conn)
+	if !ok || !s.conns.begin(c) {
+		_ = offer.Reject(gossh.ResourceShortage, "too many sessions")
+		return
+	}
+	ctx, cancel := context.WithCancel(connCtx)
+	defer s.conns.end(c)
+	defer cancel()
+	defer s.recovered("serving an SSH session")
+	channel, requests, err := offer.Accept()
+	if err != nil {
+		s.conns.forget(c)
+		return
+	}
+	defer channel.Close()
+	sess := &session{server: s, Channel: channel, local: sshConn.LocalAddr()}
+	asked := sess.awaitExec(requests)
+	go func() {
+		defer s.conns.forget(c)
+		defer cancel() // the client closed the session
+		gossh.DiscardRequests(requests)
+	}()
+	if asked {
+		sess.exit(sess.run(ctx))
+	}
+}
+
+// awaitExec reads requests until the one that starts the session; it reports
+// whether that came.
+func (s *session) awaitExec(requests <-chan *gossh.Request) bool {
+	for range maxRequests {
+		req, ok := <-requests
+		if !ok {
+			return false
+		}
+		var payload struct{ Value string }
+		switch req.Type {
+		case "exec":
+			if gossh.Unmarshal(req.Payload, &payload) != nil {
+				_ = req.Reply(false, nil)
+				return false
+			}
+			s.line = payload.Value
+			fallthrough
+		case "shell":
+			_ = req.Reply(true, nil)
+			return true
+		case "env":
+			_ = req.Reply(s.setenv(req.Payload), nil)
+		default: // pty-req, subsystem, agent, x11, signals
+			_ = req.Reply(false, nil)
+		}
+	}
+	return false
+}
+
+// setenv takes the one variable that git needs.
+func (s *session) setenv(payload []byte) bool {
+	var kv struct{ Key, Value string }
+	if gossh.Unmarshal(payload, &kv) != nil || kv.Key != "GIT_PROTOCOL" || len(kv.Value) > 32 {
+		return false
+	}
+	s.protocol = kv.Value
+	return true
+}
+
+// run does what the exec line asks and returns the exit code.
+func (s *session) run(ctx context.Context) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.server.panicked("running an SSH command", p)
+			code = 1
+		}
+	}()
+	user, err := s.server.identity(ctx)
+	if err != nil {
+		return s.fail(hop3.Errorf(hop3.CodeUnauthorized, "this key is not known any more"))
+	}
+	s.user = user
+	if s.line == "" {
+		s.greet()
+		return 0
+	}
+	cmd, err := parseLine(s.server.Home, s.line)
+	switch {
+	case err != nil:
+		return s.fail(err)
+	case cmd.verb == receivePack:
+		return s.push(ctx, cmd.app)
+	case cmd.verb == uploadPack:
+		return s.fetch(ctx, cmd.app)
+	case s.server.Commands != nil:
+		return s.server.Commands(ctx, user, s.line, s.streams())
+	default:
+		return s.fail(hop3.Errorf(hop3.CodeInvalid, "this server runs git commands only, not %q", shorten(s.line)))
+	}
+}
+
+func (s *session) streams() git.Streams {
+	return git.Streams{Stdin: s.Channel, Stdout: s.Channel, Stderr: s.Channel.Stderr(), Protocol: s.protocol}
+}
+
+// fetch serves a clone or a fetch.
+func (s *session) fetch(ctx context.Context, app string) int {
+	if !s.server.Repos.Exists(app) {
+		return s.fail(hop3.Errorf(hop3.CodeNotFound, "there is no app %q", app).WithHint("The first push creates an app."))
+	}
+	return s.outcome("fetch", app, s.server.Repos.Upload(ctx, app, s.streams()))
+}
+
+// outcome logs how a git command ended, tells the client what git has not told
+// itself, and returns the exit code.
+func (s *session) outcome(what, app string, err error) int {
+	log := s.server.Logger.With(zap.String("app", app), zap.String("user", s.user.Username))
+	if err == nil {
+		log.Info(what)
+		return 0
+	}
+	log.Info(what+" failed", zap.Error(err))
+	if code := hop3.CodeOf(err); code != hop3.CodeInternal {
+		return s.fail(err)
+	}
+	return 1
+}
+
+// fail tells the client why nothing was done.
+func (s *session) fail(err error) int {
+	for line := range strings.SplitSeq(hop3.MessageOf(err), "\n") {
+		fmt.Fprintf(s.Stderr(), "hop3: %s\n", git.Printable(line))
+	}
+	return 1
+}
+
+// greet answers somebody who only tried whether their key works.
+func (s *session) greet() {
+	host := "<host>"
+	if addr, ok := s.local.(*net.TCPAddr); ok {
+		host = fmt.Sprintf("<host>:%d", addr.Port)
+	}
+	fmt.Fprintf(s.Channel, `Hi %s! Your key works. Hop3 offers no shell: push a repository to deploy it.
+
+  git remote add hop3 ssh://%s/<app>
+  git push hop3 main
+`, s.user.Username, host)
+}
+
+func (s *session) exit(code int) {
+	status := struct{ Status uint32 }{uint32(code)}
+	_, _ = s.SendRequest("exit-status", false, gossh.Marshal(&status))
+}

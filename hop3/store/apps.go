@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+const appColumns = `name, state, error, deploy_branch, live, env, scale, created_by, created_at, updated_at`
+
+// Apps returns all apps, ordered by name.
+func (db *DB) Apps(ctx context.Context) ([]hop3.App, error) {
+	apps, err := all(ctx, db.read, db.scanApp, "SELECT "+appColumns+" FROM apps")
+	if err != nil {
+		return nil, fmt.Errorf("reading the apps: %w", err)
+	}
+	// Sorted here: a database's collation may not be ours.
+	slices.SortFunc(apps, func(a, b hop3.App) int { return strings.Compare(a.Name, b.Name) })
+	return apps, nil
+}
+
+// App returns the app of this name, or a CodeNotFound error.
+func (db *DB) App(ctx context.Context, name string) (hop3.App, error) {
+	return db.app(ctx, db.read, name)
+}
+
+// CreateApp stores a new app. It returns a CodeConflict error when the name,
+// or another one with the same hop3.HostLabel, is taken.
+func (db *DB) CreateApp(ctx context.Context, app hop3.App) error {
+	app.UpdatedAt = now()
+	if app.CreatedAt.IsZero() {
+		app.CreatedAt = app.UpdatedAt
+	}
+	if app.State == 0 {
+		app.State = hop3.StateStopped
+	}
+	env, scale, err := db.encodeApp(app)
+	if err != nil {
+		return err
+	}
+	label := hop3.HostLabel(app.Name)
+	return db.change(ctx, func(tx *sql.Tx) error {
+		created, err := exec(ctx, tx, `INSERT INTO apps (name, label, state, error, deploy_branch, live,
+				last_release, env, scale, created_by, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
+			app.Name, label, int(app.State), clean(app.Error), app.DeployBranch, app.Live,
+			env, scale, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt))
+		if err != nil {
+			return fmt.Errorf("creating app %s: %w", app.Name, err)
+		}
+		if created {
+			return nil
+		}
+		var other string
+		if err := tx.QueryRowContext(ctx, "SELECT name FROM apps WHERE label = $1", label).Scan(&other); err != nil {
+			return fmt.Errorf("creating app %s: %w", app.Name, err)
+		}
+		if other == app.Name {
+			return hop3.Errorf(hop3.CodeConflict, "App '%s' already exists.", app.Name)
+		}
+		return hop3.Errorf(hop3.CodeConflict, "App '%s' already exists.", other).
+			WithHint("The names %s and %s would have the same address.", app.Name, other)
+	})
+}
+
+// UpdateApp reads the app, lets change alter it, and writes it back in one
+// transaction. An error of change is returned and nothing is written. The name
+// cannot change.
+func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App) error) (hop3.App, error) {
+	var app hop3.App
+	err := db.change(ctx, func(tx *sql.Tx) (err error) {
+		if app, err = db.app(ctx, tx, name); err != nil {
+			return err
+		}
+		if err := change(&app); err != nil {
+			return err
+		}
+		app.Name, app.UpdatedAt = name, now()
+		env, scale, err := db.encodeApp(app)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE apps SET state = $1, error = $2, deploy_branch = $3, live = $4,
+				env = $5, scale = $6, created_by = $7, created_at = $8, updated_at = $9 WHERE name = $10`,
+			int(app.State), clean(app.Error), app.DeployBranch, app.Live, env, scale,
+			app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), name)
+		if err != nil {
+			return fmt.Errorf("updating app %s: %w", name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return hop3.App{}, err
+	}
+	return app, nil
+}
+
+// DeleteApp deletes the app with its releases and hosts.
+func (db *DB) DeleteApp(ctx context.Context, name string) error {
+	return db.change(ctx, func(tx *sql.Tx) error {
+		deleted, err := exec(ctx, tx, "DELETE FROM apps WHERE name = $1", name)
+		if err != nil {
+			return fmt.Errorf("deleting app %s: %w", name, err)
+		}
+		if !deleted {
+			return appNotFound(name)
+		}
+		return nil
+	})
+}
+
+func (db *DB) app(ctx context.Context, q querier, name string) (hop3.App, error) {
+	app, err := db.scanApp(q.QueryRowContext(ctx, "SELECT "+appColumns+" FROM apps WHERE name = $1", name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return app, appNotFound(name)
+	}
+	if err != nil {
+		return app, fmt.Errorf("reading app %s: %w", name, err)
+	}
+	return app, nil
+}
+
+func (db *DB) scanApp(row scanner) (app hop3.App, err error) {
+	var env, scale string
+	var created, updated int64
+	if err := row.Scan(&app.Name, &app.State, &app.Error, &app.DeployBranch, &app.Live,
+		&env, &scale, &app.CreatedBy, &created, &updated); err != nil {
+		return hop3.App{}, err
+	}
+	app.CreatedAt, app.UpdatedAt = fromMicros(created), fromMicros(updated)
+	if app.Env, err = db.seal.openEnv(appPlace(app.Name), env); err != nil {
+		return hop3.App{}, err
+	}
+	if err := json.Unmarshal([]byte(scale), &app.Scale); err != nil {
+		return hop3.App{}, fmt.Errorf("reading the scale of app %s: %w", app.Name, err)
+	}
+	return app, nil
+}
+
+func (db *DB) encodeApp(app hop3.App) (env, scale string, err error) {
+	if env, err = db.seal.sealEnv(appPlace(app.Name), app.Env); err != nil {
+		return "", "", err
+	}
+	counts := app.Scale
+	if counts == nil {
+		counts = map[string]int{}
+	}
+	text, err := json.Marshal(counts)
+	return env, string(text), err
+}
+
+// appPlace names the place of an app's sealed variables. No app's name
+// contains a slash.
+func appPlace(name string) string { return "app/" + name }
+
+func appNotFound(name string) error {
+	return hop3.Errorf(hop3.CodeNotFound, "App '%s' not found.", name)
+}

@@ -1,0 +1,38 @@
+package hop3
+
+import (
+	"regexp"
+	"time"
+)
+
+// User is an account. A user with Admin may also manage users and the server.
+type User struct {
+	Username     string
+	Email        string
+	PasswordHash string // PHC string; empty: no login by password
+	Admin        bool
+	Active       bool
+	LoginCount   int
+	LastLogin    time.Time
+	CreatedAt    time.Time
+}
+
+// Key is a user's public SSH key.
+type Key struct {
+	Username    string
+	Fingerprint string // SHA256:… as ssh-keygen -l prints it; unique
+	PublicKey   string // one authorized_keys line: type, base64, comment
+	Comment     string
+	CreatedAt   time.Time
+}
+
+var username = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,79}$`)
+
+// ValidateUsername reports a CodeInvalid error unless name can be a user's.
+func ValidateUsername(name string) error {
+	if username.MatchString(name) {
+		return nil
+	}
+	return Errorf(CodeInvalid, "%q cannot be a username", shorten(name, 80)).
+		WithHint("Use up to 80 letters, digits and . _ @ + -, beginning with a letter or digit.")
+}

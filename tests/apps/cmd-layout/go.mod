@@ -1,0 +1,3 @@
+module example.org/layout/v2
+
+go 1.24

@@ -1,0 +1,124 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestScripts runs the stories of testdata/script. Besides the commands of
+// testscript they have:
+//
+//	server start|stop|kill   run `hop3 run` and wait for it; SIGTERM; SIGKILL
+//	get [-code N] <host> [<path>]   GET over the public port into stdout
+//	eventually <command> …   a program, retried until it succeeds
+//	login                    make an administrator and log in as it
+//	pids <name>              note the app processes into the file
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			s, err := newServer(env.WorkDir)
+			if err != nil {
+				return err
+			}
+			env.Values["server"] = s
+			env.Vars = append(env.Vars, s.env...)
+			env.Vars = append(env.Vars, fmt.Sprintf("REMOTE=ssh://hop3@127.0.0.1:%d", s.ssh),
+				"HTTP="+strconv.Itoa(s.http), "HTTPS="+strconv.Itoa(s.https), "SSH="+strconv.Itoa(s.ssh), "RPC="+strconv.Itoa(s.rpc), "APPS="+appsDir())
+			env.Defer(s.end)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"server":     cmdServer,
+			"get":        cmdGet,
+			"eventually": cmdEventually,
+			"pids":       cmdPIDs,
+			"login":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).logIn()) },
+		},
+	})
+}
+
+// appsDir is where the sample apps are.
+func appsDir() string {
+	dir, _ := filepath.Abs("apps")
+	return dir
+}
+
+func serverOf(ts *testscript.TestScript) *server { return ts.Value("server").(*server) }
+
+func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
+	s := serverOf(ts)
+	if len(args) == 0 {
+		ts.Fatalf("usage: server start|stop|kill")
+	}
+	var err error
+	switch args[0] {
+	case "start":
+		err = s.start(args[1:]...)
+	case "stop":
+		err = s.signal(syscall.SIGTERM)
+	case "kill":
+		s.signal(syscall.SIGKILL)
+	default:
+		ts.Fatalf("server %s?", args[0])
+	}
+	if (err != nil) != neg {
+		log, _ := os.ReadFile(s.log)
+		ts.Fatalf("server %s: %v\n%s", args[0], err, tail(log, 4000))
+	}
+}
+
+func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
+	want := http.StatusOK
+	if len(args) > 1 && args[0] == "-code" {
+		code, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		want, args = code, args[2:]
+	}
+	path := "/"
+	if len(args) > 1 {
+		path = args[1]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	code, body, err := serverOf(ts).get(ctx, args[0], path)
+	ts.Check(err)
+	fmt.Fprint(ts.Stdout(), body)
+	if (code == want) == neg {
+		ts.Fatalf("GET %s of %s: status %d\n%s", path, args[0], code, body)
+	}
+}
+
+func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := ts.Exec(args[0], args[1:]...)
+		if (err == nil) != neg {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: %v", strings.Join(args, " "), err)
+		}
+		time.Sleep(50 * time.Millisecond) // between two polls
+	}
+}
+
+func cmdPIDs(ts *testscript.TestScript, neg bool, args []string) {
+	var lines []string
+	for _, pid := range serverOf(ts).processes() {
+		lines = append(lines, strconv.Itoa(pid))
+	}
+	slices.Sort(lines)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines, "\n")+"\n"), 0o644))
+}

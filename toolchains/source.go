@@ -1,0 +1,70 @@
+package toolchains
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// source opens the app's files for reading. Links cannot lead out of them.
+func source(b *hop3.Build) (src fs.FS, closeSource func(), err error) {
+	root, err := os.OpenRoot(b.Source)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the source: %w", err)
+	}
+	return root.FS(), func() { root.Close() }, nil
+}
+
+// first returns the first of the files that src has.
+func first(src fs.FS, names ...string) (string, bool) {
+	for _, name := range names {
+		if has(src, name) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+func has(src fs.FS, name string) bool {
+	info, err := fs.Stat(src, name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func hasDir(src fs.FS, name string) bool {
+	info, err := fs.Stat(src, name)
+	return err == nil && info.IsDir()
+}
+
+// maxRead is above any real lockfile.
+const maxRead = 32 << 20
+
+// read returns the text of a file, "" when there is none or it is absurdly
+// large.
+func read(src fs.FS, name string) string {
+	info, err := fs.Stat(src, name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxRead {
+		return ""
+	}
+	data, err := fs.ReadFile(src, name)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// webless reports whether the manifest leaves it to the toolchain to say what
+// answers the app's requests.
+func webless(b *hop3.Build) bool {
+	return !b.Options.Declares(hop3.ProcessWeb, hop3.ProcessWSGI, "jwsgi", "rwsgi", hop3.ProcessStatic)
+}
+
+func say(b *hop3.Build, format string, args ...any) {
+	b.Out.Log(hop3.LogLine{Text: fmt.Sprintf(format, args...), Level: 1, Time: time.Now()})
+}
+
+func warn(b *hop3.Build, format string, args ...any) {
+	b.Out.Log(hop3.LogLine{Text: "       Warning: " + fmt.Sprintf(format, args...), Level: 1, Color: "yellow", Time: time.Now()})
+}
