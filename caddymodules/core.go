@@ -160,6 +160,7 @@ func (c *core) settings() platform.Settings {
 	return platform.Settings{
 		Home:             s.Home,
 		BaseDomain:       s.BaseDomain,
+		ControlHost:      s.ControlHost(),
 		StartTimeout:     s.StartTimeout,
 		StopGrace:        s.StopGrace,
 		DrainTimeout:     s.DrainTimeout,

@@ -73,6 +73,7 @@ func (a *App) Stop() error {
 		})
 		return nil
 	}
+	a.core.Platform.Interrupt() // pushers are told why their deploy ends
 	return shutdown(context.Background(), sessionsEndExit)
 }
 

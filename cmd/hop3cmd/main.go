@@ -14,18 +14,13 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/cli"
-	"github.com/abilian/hop3/hop3/git"
 	"github.com/abilian/hop3/hop3/serverconfig"
 )
 
-// Main is the program, by all of its names: hop3, hop3-server, and the one
-// under which git calls it as a hook. It returns the exit status.
+// Main is the program, by both of its names: hop3 and hop3-server. It returns
+// the exit status.
 func Main(args []string) int {
-	name := filepath.Base(args[0])
-	if name == git.HookName {
-		return git.HookMain()
-	}
-	if name == "hop3-server" || len(args) > 1 && isHostCommand(args[1]) {
+	if filepath.Base(args[0]) == "hop3-server" || len(args) > 1 && isHostCommand(args[1]) {
 		return execute(Root(), args[1:])
 	}
 	return cli.Main(args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, hostSocket)

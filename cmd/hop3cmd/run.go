@@ -96,7 +96,7 @@ func run(ctx context.Context, o runOptions, out io.Writer) (err error) {
 		}
 		defer cleanup()
 	}
-	config, err := serverconfig.Load(serverconfig.Options{Flags: o.settings})
+	config, err := serverconfig.Load(serverconfig.Options{Flags: o.settings, NoFiles: o.demo})
 	if err != nil {
 		return err
 	}

@@ -89,6 +89,9 @@ func (p *Platform) CreateApp(ctx context.Context, who Actor, name string) (hop3.
 	if err := hop3.ValidateAppName(name); err != nil {
 		return hop3.App{}, err
 	}
+	if err := p.checkHosts(p.hostsOf(name, nil, nil)); err != nil {
+		return hop3.App{}, err
+	}
 	app := hop3.App{Name: name, State: hop3.StateStopped, Env: hop3.Env{}, CreatedBy: who.Username}
 	if err := p.Store.CreateApp(ctx, app); err != nil {
 		return hop3.App{}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,10 +48,12 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 // deploy is a deploy from the source to the switch. The app is locked by the
 // caller, who finishes or reverts what it returns.
 func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
+	ctx, cancel := p.interruptible(ctx)
+	defer cancel()
 	if err := p.checkDisk(req.App); err != nil {
 		return nil, err
 	}
-	if err := checkEnv(req.Env); err != nil {
+	if err := p.checkEnv(req.Env); err != nil {
 		return nil, err
 	}
 	release, err := p.newRelease(ctx, who, req)
@@ -58,6 +61,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		return nil, err
 	}
 	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = canceled(ctx)
+		}
 		if err != nil {
 			p.discard(release, err)
 		}
@@ -84,7 +90,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	}
 	tellEnv(req.Out, resolved)
 	hosts := p.hostsOf(app.Name, m.Domains, resolved.Env)
-	if err := checkHosts(hosts); err != nil {
+	if err := p.checkHosts(hosts); err != nil {
 		return nil, err
 	}
 
@@ -211,11 +217,7 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 		return hop3.Artifact{}, err
 	}
 	defer release()
-	artifact, err := builder.Build(ctx, req)
-	if err != nil && ctx.Err() != nil {
-		return hop3.Artifact{}, canceled(ctx)
-	}
-	return artifact, err
+	return builder.Build(ctx, req)
 }
 
 // builder returns the named builder, or the first that accepts the source.
@@ -305,15 +307,16 @@ func processes(m *manifest.Manifest, a hop3.Artifact, scale map[string]int) []ho
 	seen := map[string]int{}
 	// The artifact comes second: a toolchain may turn a declared type into
 	// the command that runs it, as wsgi.
-	for _, proc := range append(append([]hop3.Process{}, m.Processes...), a.Processes...) {
-		if proc.Count == 0 {
-			proc.Count = 1
-		}
+	offered := slices.Clone(a.Processes)
+	for i := range offered {
+		offered[i].Count = max(offered[i].Count, 1)
+	}
+	for _, proc := range slices.Concat(m.Processes, offered) {
 		if n, ok := scale[proc.Type]; ok {
 			proc.Count = n
 		}
 		if i, ok := seen[proc.Type]; ok {
-			out[i] = proc
+			out[i].Command = proc.Command
 			continue
 		}
 		seen[proc.Type] = len(out)

@@ -27,7 +27,7 @@ func (p *Platform) Env(ctx context.Context, name string) (hop3.Env, error) {
 // them at once, by a new release; when that does not become ready, the
 // variables are as before and so is what runs.
 func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.Env, unset []string, out hop3.Output) (EnvChange, error) {
-	if err := checkEnv(set); err != nil {
+	if err := p.checkEnv(set); err != nil {
 		return EnvChange{}, err
 	}
 	unlock, err := p.lock(ctx, name)
@@ -151,7 +151,7 @@ func envChange(stored, set hop3.Env, unset []string) EnvChange {
 }
 
 // checkEnv reports everything that is wrong with the variables at once.
-func checkEnv(vars hop3.Env) error {
+func (p *Platform) checkEnv(vars hop3.Env) error {
 	var problems []string
 	for _, k := range vars.Keys() {
 		if err := hop3.ValidateEnvKey(k); err != nil {
@@ -161,7 +161,7 @@ func checkEnv(vars hop3.Env) error {
 		}
 	}
 	hosts := hostList(vars["HOST_NAME"])
-	if err := checkHosts(hosts); err != nil {
+	if err := p.checkHosts(hosts); err != nil {
 		problems = append(problems, "HOST_NAME: "+hop3.MessageOf(err))
 	}
 	if len(problems) == 0 {

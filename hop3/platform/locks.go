@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/abilian/hop3/hop3"
@@ -112,5 +113,9 @@ func canceled(ctx context.Context) error {
 	if hop3.CodeOf(cause) == hop3.CodeCanceled {
 		return cause
 	}
-	return &hop3.Error{Code: hop3.CodeCanceled, Message: "canceled: " + cause.Error(), Err: cause}
+	why := cause.Error()
+	if errors.Is(cause, context.Canceled) {
+		why = "who asked for it has left"
+	}
+	return &hop3.Error{Code: hop3.CodeCanceled, Message: "canceled: " + why, Err: cause}
 }

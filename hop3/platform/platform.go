@@ -38,6 +38,7 @@ type Platform struct {
 type Settings struct {
 	Home             string        // the server's home directory
 	BaseDomain       string        // apps are <app>.<BaseDomain>
+	ControlHost      string        // the server's own name, which no app can have
 	StartTimeout     time.Duration // default deadline of the readiness gate
 	StopGrace        time.Duration // between SIGTERM and SIGKILL
 	DrainTimeout     time.Duration // how long requests on an old release may go on
@@ -106,6 +107,8 @@ type Repositories interface {
 	Refs(ctx context.Context, app string) (map[string]string, error)
 	// SetHead makes branch the one that clones check out.
 	SetHead(ctx context.Context, app, branch string) error
+	// Tidy packs what many pushes have left lying about, when it is worth it.
+	Tidy(ctx context.Context, app string) error
 }
 
 // Source is source code that can be put into a directory.

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -51,7 +52,7 @@ func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 		err = errors.Join(err, p.Files.Remove(p.releaseDir(app, r.Build)))
 		for _, c := range r.Artifact.Caches {
 			if !caches[c] && within(p.cacheDir(app), c) {
-				err = errors.Join(err, p.Files.Remove(c))
+				err = errors.Join(err, p.removeCache(app, c))
 			}
 		}
 	}
@@ -88,6 +89,20 @@ func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID) (buil
 		}
 	}
 	return builds, caches
+}
+
+// removeCache removes a cache entry. It is moved away first, to where a start
+// removes what it does not know: an entry is whole or not there.
+func (p *Platform) removeCache(app, entry string) error {
+	grave := filepath.Join(p.releasesDir(app), "pruned-"+filepath.Base(entry))
+	if err := p.Files.Remove(grave); err != nil {
+		return err
+	}
+	err := p.Files.Rename(entry, grave)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // an earlier release had it too
+	}
+	return errors.Join(err, p.Files.Remove(grave))
 }
 
 // within reports whether path lies below dir.

@@ -123,6 +123,11 @@ func (push *Push) Settle(ctx context.Context, exit error) {
 		current, err := p.Repos.Ref(ctx, push.app, push.ref.Name)
 		if err == nil && current == push.ref.New {
 			a.finish()
+			p.Go("tidy", func(ctx context.Context) {
+				if err := p.Repos.Tidy(ctx, push.app); err != nil && ctx.Err() == nil {
+					p.Logger.Warn("tidying a repository", zap.String("app", push.app), zap.Error(err))
+				}
+			})
 			return
 		}
 		a.revert(hop3.Errorf(hop3.CodeConflict, "git did not move the branch after the deploy; the release was taken back"))

@@ -213,6 +213,10 @@ func (p *Platform) finishDestroys(ctx context.Context) error {
 }
 
 func (p *Platform) setState(ctx context.Context, app string, state hop3.State, why string) error {
+	// A start says so of every app: without a write where it is so already.
+	if a, err := p.Store.App(ctx, app); err != nil || a.State == state && a.Error == why {
+		return err
+	}
 	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
 		a.State, a.Error = state, why
 		return nil

@@ -20,6 +20,8 @@ func (p *Platform) rerelease(ctx context.Context, who Actor, name string, kind h
 }
 
 func (p *Platform) rereleaseLocked(ctx context.Context, who Actor, app hop3.App, base hop3.Release, kind hop3.ReleaseKind, change func(*hop3.Release), out hop3.Output) (hop3.Release, error) {
+	ctx, cancel := p.interruptible(ctx)
+	defer cancel()
 	next := base
 	next.Kind, next.Status, next.User, next.Ref, next.Error = kind, hop3.ReleaseBuilding, who.Username, nil, ""
 	if change != nil {

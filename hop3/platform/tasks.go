@@ -51,15 +51,33 @@ func (p *Platform) Go(name string, f func(ctx context.Context)) bool {
 	return true
 }
 
-// Shutdown ends the contexts of all tasks and waits until they are gone, or
-// ctx is done. What they leave undone, the next Reconcile finishes.
-func (p *Platform) Shutdown(ctx context.Context) error {
+// Interrupt ends the contexts of all tasks, and of all deploys that have not
+// switched yet: who waits for one is told why. Nothing new is started.
+func (p *Platform) Interrupt() {
 	t := &p.tasks
 	t.init()
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
 	t.cancel(errShutdown)
+}
+
+// interruptible returns a context that Interrupt ends too.
+func (p *Platform) interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	p.tasks.init()
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(p.tasks.ctx, func() { cancel(errShutdown) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// Shutdown is Interrupt, and waits until all tasks are gone, or ctx is done.
+// What they leave undone, the next Reconcile finishes.
+func (p *Platform) Shutdown(ctx context.Context) error {
+	p.Interrupt()
+	t := &p.tasks
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

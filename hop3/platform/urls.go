@@ -33,11 +33,14 @@ func hostList(value string) []string {
 	return hosts
 }
 
-// checkHosts reports the first host that is none.
-func checkHosts(hosts []string) error {
+// checkHosts reports the first host that is none, or the server's own.
+func (p *Platform) checkHosts(hosts []string) error {
 	for _, h := range hosts {
 		if err := hop3.ValidateHost(h); err != nil {
 			return err
+		}
+		if h == p.Settings.ControlHost {
+			return hop3.Errorf(hop3.CodeConflict, "%s is the server's own name", h)
 		}
 	}
 	return nil

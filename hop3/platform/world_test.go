@@ -231,6 +231,8 @@ func (f *fakeRepos) Ref(_ context.Context, _, name string) (string, error) { ret
 
 func (f *fakeRepos) Refs(context.Context, string) (map[string]string, error) { return f.refs, nil }
 
+func (*fakeRepos) Tidy(context.Context, string) error { return nil }
+
 func (*fakeRepos) SetHead(context.Context, string, string) error { return nil }
 
 // fakeProber finds everything ready, or fails.

@@ -193,6 +193,8 @@ func (noGit) Ref(context.Context, string, string) (string, error) { return "", n
 func (noGit) Refs(context.Context, string) (map[string]string, error) {
 	return nil, nil
 }
+func (noGit) Tidy(context.Context, string) error { return nil }
+
 func (noGit) SetHead(context.Context, string, string) error { return nil }
 
 // prober waits until something answers HTTP.
