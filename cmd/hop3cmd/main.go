@@ -3,6 +3,7 @@ package hop3cmd
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,7 +24,26 @@ func Main(args []string) int {
 	if filepath.Base(args[0]) == "hop3-server" || len(args) > 1 && isHostCommand(args[1]) {
 		return execute(Root(), args[1:])
 	}
-	return cli.Main(args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, hostSocket)
+	status := cli.Main(args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, hostSocket)
+	if asksForHelp(args[1:]) {
+		printHostHelp(os.Stdout)
+	}
+	return status
+}
+
+// asksForHelp reports whether the arguments ask for the list of commands.
+func asksForHelp(args []string) bool {
+	return len(args) == 0 || len(args) == 1 && slices.Contains([]string{"help", "--help", "-h"}, args[0])
+}
+
+// printHostHelp lists what this program can do besides a client's commands.
+func printHostHelp(out io.Writer) {
+	fmt.Fprintln(out, "\nON THE SERVER'S HOST")
+	for _, c := range Commands() {
+		name, _, _ := strings.Cut(c.Use, " ")
+		fmt.Fprintf(out, "  %-20s %s\n", name, c.Short)
+	}
+	fmt.Fprintln(out, "\n`hop3 run` is the server; a command of an app is `hop3 app run`.")
 }
 
 // Root is the command of the server's host.
