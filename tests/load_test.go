@@ -35,14 +35,17 @@ func loadRepository(t *testing.T, s *server, app string) (dir string) {
 	return dir
 }
 
-// TestRedeployUnderLoad redeploys ten times under constant load. No request
-// may fail, no WebSocket may break, a download begun on the first release must
-// end whole.
+// TestRedeployUnderLoad redeploys ten times under constant load, and then makes
+// every other change that replaces what runs. No request may fail, no
+// WebSocket may break, a download begun on the first release must end whole.
 func TestRedeployUnderLoad(t *testing.T) {
 	const redeploys, sockets, perSecond = 10, 4, 220
 	s := startServer(t)
 	dir := loadRepository(t, s, "load")
 	if _, err := s.run(dir, "git", "push", "hop3", "main"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.logIn(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -106,11 +109,18 @@ func TestRedeployUnderLoad(t *testing.T) {
 			t.Fatalf("after push %d the app answers %q, %v", n, body, err)
 		}
 	}
+	for _, change := range []string{
+		"ps scale web=3", "env set COLOUR=blue", "restart", "rollback v10", "ps scale web=1", "env unset COLOUR",
+	} {
+		if _, err := s.run(dir, "hop3", append(strings.Fields(change), "--app", "load")...); err != nil {
+			t.Fatal(err)
+		}
+	}
 	took := time.Since(began)
 	stop()
 	all.Wait()
 	rate := float64(requests.Load()) / took.Seconds()
-	t.Logf("%d redeploys in %.1f s, %d requests (%.0f a second), %d failures, slowest %.0f ms",
+	t.Logf("%d redeploys and 6 other changes in %.1f s, %d requests (%.0f a second), %d failures, slowest %.0f ms",
 		redeploys, took.Seconds(), requests.Load(), rate, failures.Load(), time.Duration(slowest.Load()).Seconds()*1000)
 }
 
