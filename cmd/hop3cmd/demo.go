@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,6 +102,8 @@ func pushDemo(ctx context.Context, p *platform.Platform, config *serverconfig.Co
 		{"add", "."},
 		{"commit", "-q", "-m", "A sample app"},
 		{"remote", "add", "hop3", remote},
+		// In the repository and not only here, so that a plain git push works.
+		{"config", "core.sshCommand", "ssh -F /dev/null -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i '" + key + "'"},
 		{"push", "hop3", "main"},
 	} {
 		if args[0] == "push" {
@@ -109,10 +112,9 @@ func pushDemo(ctx context.Context, p *platform.Platform, config *serverconfig.Co
 		cmd := exec.CommandContext(ctx, "git", args...)
 		cmd.Dir = dir
 		cmd.Stdout, cmd.Stderr = out, out
-		cmd.Env = append(os.Environ(),
+		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "GIT_") }),
 			"GIT_AUTHOR_NAME=Hop3", "GIT_AUTHOR_EMAIL=demo@localhost", "GIT_COMMITTER_NAME=Hop3", "GIT_COMMITTER_EMAIL=demo@localhost",
-			"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
-			"GIT_SSH_COMMAND=ssh -F /dev/null -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i '"+key+"'")
+			"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
 		if err := cmd.Run(); err != nil {
 			if ctx.Err() != nil {
 				return nil // interrupted: run shuts down

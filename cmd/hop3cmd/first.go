@@ -67,8 +67,9 @@ func localName() string {
 	return "admin"
 }
 
-// banner prints what a person needs next.
-func banner(out io.Writer, c *serverconfig.Config) {
+// banner prints what a person needs next. A home that was named here must be
+// named again by host commands.
+func banner(out io.Writer, c *serverconfig.Config, namedHome bool) {
 	fmt.Fprintf(out, "Hop3 is running. Its home is %s\n\n", c.Home)
 	var urls []string
 	if c.HTTPPort != 0 {
@@ -84,7 +85,11 @@ func banner(out io.Writer, c *serverconfig.Config) {
 		fmt.Fprintf(out, "  Deploy   git remote add hop3 ssh://hop3@%s%s/<app>\n", host, suffix(c.SSHPort, 22))
 		fmt.Fprintf(out, "           git push hop3 main\n")
 	}
-	fmt.Fprintf(out, "  Log in   hop3 login \"http://%s:%d?token=$(hop3 admin:token %s)\"\n\n", c.Host, c.Port, localName())
+	home := ""
+	if namedHome {
+		home = " --home " + c.Home
+	}
+	fmt.Fprintf(out, "  Log in   hop3 login \"http://%s:%d?token=$(hop3 admin:token %s%s)\"\n\n", c.Host, c.Port, localName(), home)
 }
 
 func suffix(port, standard int) string {

@@ -122,7 +122,7 @@ func run(ctx context.Context, o runOptions, out io.Writer) (err error) {
 	if err := firstRun(ctx, p, out); err != nil {
 		return err
 	}
-	banner(out, config)
+	banner(out, config, o.settings["home"] != "")
 	if o.demo {
 		if err := pushDemo(ctx, p, config, out); err != nil {
 			return err
