@@ -52,8 +52,10 @@ func (h *RPC) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		return next.ServeHTTP(w, r)
 	}
 	server := h.app.core.api.Load()
-	if server == nil {
-		return caddyhttp.Error(http.StatusServiceUnavailable, errors.New("the server is starting"))
+	if server == nil { // no error to log: it passes
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "The server is starting.", http.StatusServiceUnavailable)
+		return nil
 	}
 	server.ServeHTTP(w, r)
 	return nil

@@ -48,7 +48,7 @@ func TestKillDuringDeploy(t *testing.T) {
 		if err := s.commit(dir, map[string]string{"version": strconv.Itoa(round+3) + "\n"}); err != nil {
 			t.Fatal(err)
 		}
-		after := time.Duration(random.Int64N(int64(whole) * 5 / 4))
+		after := time.Duration(random.Int64N(int64(whole)))
 		push := exec.Command("git", "push", "hop3", "main")
 		push.Dir, push.Env = dir, s.env
 		if err := push.Start(); err != nil {

@@ -20,6 +20,7 @@ import (
 // testscript they have:
 //
 //	server start|stop|kill   run `hop3 run` and wait for it; SIGTERM; SIGKILL
+//	server is <command> …    what start runs from now on
 //	get [-code N] <host> [<path>]   GET over the public port into stdout
 //	eventually <command> …   a program, retried until it succeeds
 //	login                    make an administrator and log in as it
@@ -64,6 +65,8 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var err error
 	switch args[0] {
+	case "is":
+		s.program = append([]string{filepath.Join(binaries, args[1])}, args[2:]...)
 	case "start":
 		err = s.start(args[1:]...)
 	case "stop":

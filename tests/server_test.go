@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,6 +26,7 @@ type server struct {
 	home                  string // HOP3_HOME
 	http, https, ssh, rpc int
 	env                   []string // for the server and for its clients
+	program               []string // what start runs, with its first arguments
 
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when cmd has ended
@@ -34,7 +36,10 @@ type server struct {
 
 // newServer prepares a server below dir; start runs it.
 func newServer(dir string) (*server, error) {
-	s := &server{dir: dir, home: filepath.Join(dir, "hop3"), log: filepath.Join(dir, "server.log")}
+	s := &server{
+		dir: dir, home: filepath.Join(dir, "hop3"), log: filepath.Join(dir, "server.log"),
+		program: []string{filepath.Join(binaries, "hop3"), "run"},
+	}
 	if err := freePorts(&s.http, &s.https, &s.ssh, &s.rpc); err != nil {
 		return nil, err
 	}
@@ -65,8 +70,8 @@ func newServer(dir string) (*server, error) {
 }
 
 // startServer is newServer and start for a Go test, with everything ended at
-// its end.
-func startServer(t *testing.T) *server {
+// its end. It runs another program than `hop3 run` when one is given.
+func startServer(t *testing.T, program ...string) *server {
 	t.Helper()
 	s, err := newServer(t.TempDir())
 	if err != nil {
@@ -79,20 +84,24 @@ func startServer(t *testing.T) *server {
 			t.Logf("server log:\n%s", tail(log, 8000))
 		}
 	})
+	if program != nil {
+		s.program = program
+	}
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// start runs the server and waits until it answers.
+// start runs the server's program, with more arguments, and waits until it
+// answers.
 func (s *server) start(args ...string) error {
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	s.cmd = exec.Command(filepath.Join(binaries, "hop3"), append([]string{"run"}, args...)...)
+	s.cmd = exec.Command(s.program[0], append(s.program[1:len(s.program):len(s.program)], args...)...)
 	s.cmd.Env, s.cmd.Dir = s.env, s.dir
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -220,6 +229,16 @@ func (s *server) repository(app string, files map[string]string) (dir string, er
 		return "", err
 	}
 	return dir, s.commit(dir, files)
+}
+
+// getenv returns a variable of the environment of the server's user.
+func (s *server) getenv(name string) string {
+	for _, e := range slices.Backward(s.env) {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 func (s *server) remote(app string) string {

@@ -31,7 +31,7 @@ func newLoader(o Options) (*loader, error) {
 	for flag, text := range o.Flags {
 		k := find(strings.ReplaceAll(flag, "-", "_"))
 		if k == nil {
-			return nil, fmt.Errorf("flag --%s is no setting", flag)
+			return nil, unknownKey("the server's options", flag)
 		}
 		if text != "" {
 			l.flags[k.name] = value{text: text, source: "flag --" + flag}

@@ -1,0 +1,123 @@
+package tests
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/xcaddy"
+)
+
+// makefileApp is what the Makefile of the app under test installs.
+const makefileApp = `#!/usr/bin/env python3
+import http.server, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"made by make\n")
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+`
+
+// TestXcaddy builds a Caddy from xcaddy.json with a toolchain from outside of
+// this module, and deploys to it an app that only this toolchain can build:
+// once run without a configuration, once with a Caddyfile.
+func TestXcaddy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the server once more")
+	}
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "caddy")
+	if err := buildWithXcaddy(t.Context(), binary); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(binary, "list-modules", "--skip-standard").CombinedOutput()
+	if err != nil {
+		t.Fatalf("list-modules: %v\n%s", err, out)
+	}
+	listed := strings.Fields(string(out))
+	for _, want := range []string{
+		"hop3", "hop3.builders.local", "hop3.proxies.caddy", "hop3.runtimes.native", "http.handlers.hop3_apps", "http.handlers.hop3_rpc",
+		"hop3.toolchains.generic", "hop3.toolchains.go", "hop3.toolchains.make", "hop3.toolchains.node", "hop3.toolchains.python", "hop3.toolchains.static",
+	} {
+		if !slices.Contains(listed, want) {
+			t.Errorf("list-modules does not list %s", want)
+		}
+	}
+	caddyfile, err := filepath.Abs("testdata/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("hop3 run", func(t *testing.T) {
+		deployMakefile(t, startServer(t, binary, "hop3", "run"))
+	})
+	t.Run("run --config Caddyfile", func(t *testing.T) {
+		s := startServer(t, binary, "run", "--config", caddyfile)
+		for _, args := range [][]string{
+			{"-c", `printf pw-pw-pw-pw | "$0" hop3 admin:create me me@example.com --password-stdin`, binary},
+			{"-c", `"$0" hop3 key add me ~/.ssh/id_ed25519.pub`, binary},
+		} {
+			if _, err := s.run(s.dir, "sh", args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deployMakefile(t, s)
+	})
+}
+
+// buildWithXcaddy runs xcaddy's own library on xcaddy.json, with this checkout
+// in the place of the released Hop3 and the toolchain of tests/plugin added.
+func buildWithXcaddy(ctx context.Context, output string) error {
+	manifest, err := os.ReadFile("../xcaddy.json")
+	if err != nil {
+		return err
+	}
+	var b xcaddy.Builder
+	if err := json.Unmarshal(manifest, &b); err != nil {
+		return fmt.Errorf("xcaddy.json: %w", err)
+	}
+	checkout, err := filepath.Abs("..")
+	if err != nil {
+		return err
+	}
+	const plugin = "example.com/hop3-make"
+	// With a version, nobody is asked which ones there are.
+	b.Plugins = append(b.Plugins, xcaddy.Dependency{PackagePath: plugin, Version: "v0.0.0"})
+	b.Replacements = append(b.Replacements,
+		xcaddy.NewReplace(modulePath, checkout),
+		xcaddy.NewReplace(plugin, filepath.Join(checkout, "tests", "plugin")))
+	// As the other binary under test is built, so that nothing is compiled
+	// twice: xcaddy's own flags would compile all of Caddy anew.
+	b.BuildFlags, b.RaceDetector = "-ldflags=-w", true
+	return b.Build(ctx, output)
+}
+
+// deployMakefile pushes an app that has nothing but a Makefile, and gets it.
+func deployMakefile(t *testing.T, s *server) {
+	t.Helper()
+	dir, err := s.repository("made", map[string]string{
+		"Makefile": "app: app.py\n\tinstall -m 755 app.py app\n",
+		"app.py":   makefileApp,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.run(dir, "git", "push", "hop3", "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out, "install -m 755 app.py app") {
+		t.Errorf("the push does not show make:\n%s", out)
+	}
+	if code, body, err := s.get(t.Context(), "made.localhost", "/"); err != nil || body != "made by make\n" {
+		t.Errorf("the app answers %d %q, %v", code, body, err)
+	}
+}
