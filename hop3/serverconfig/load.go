@@ -1,7 +1,6 @@
 package serverconfig
 
 import (
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
