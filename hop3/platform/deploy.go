@@ -56,6 +56,10 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err := p.checkEnv(req.Env); err != nil {
 		return nil, err
 	}
+	m, err := p.manifestOf(ctx, req)
+	if err != nil {
+		return nil, err
+	}
 	release, err := p.newRelease(ctx, who, req)
 	if err != nil {
 		return nil, err
@@ -76,10 +80,12 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err := req.Source.CheckOut(ctx, dir); err != nil {
 		return nil, err
 	}
-	m, err := p.readManifest(dir, req.Out)
-	if err != nil {
-		return nil, err
+	if m == nil {
+		if m, err = p.manifestIn(dir); err != nil {
+			return nil, err
+		}
 	}
+	tellManifest(req.Out, m)
 	app, err := p.Store.App(ctx, req.App)
 	if err != nil {
 		return nil, err
@@ -171,23 +177,33 @@ func (p *Platform) newRelease(ctx context.Context, who Actor, req DeployRequest)
 	})
 }
 
-// readManifest reads what the source declares.
-func (p *Platform) readManifest(dir string, out hop3.Output) (*manifest.Manifest, error) {
+// manifestOf reads what a source declares before anything is made for it, nil
+// when only its checkout can tell.
+func (p *Platform) manifestOf(ctx context.Context, req DeployRequest) (*manifest.Manifest, error) {
+	fsys, err := req.Source.Open(ctx)
+	if err != nil || fsys == nil {
+		return nil, err
+	}
+	return manifest.Load(fsys)
+}
+
+// manifestIn reads what a checkout declares.
+func (p *Platform) manifestIn(dir string) (*manifest.Manifest, error) {
 	fsys, err := p.Files.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the release's directory: %w", err)
 	}
-	m, err := manifest.Load(fsys)
-	if err != nil {
-		return nil, err
-	}
+	return manifest.Load(fsys)
+}
+
+// tellManifest says what of a manifest is not as its author may think.
+func tellManifest(out hop3.Output, m *manifest.Manifest) {
 	for _, w := range m.Warnings {
 		tell(out, 1, "yellow", "       Warning: %s", w)
 	}
 	for _, section := range m.Unsupported {
 		tell(out, 1, "yellow", "       Warning: [%s] of hop3.toml has no effect on this server yet", section)
 	}
-	return m, nil
 }
 
 // build waits for a build slot and runs the first builder that accepts.
