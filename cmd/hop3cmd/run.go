@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -123,6 +124,8 @@ func run(ctx context.Context, o runOptions, out io.Writer) (err error) {
 		return err
 	}
 	banner(out, config, o.settings["home"] != "")
+	// What only the start needed goes back; an idle server would keep it long.
+	debug.FreeOSMemory()
 	if o.demo {
 		if err := pushDemo(ctx, p, config, out); err != nil {
 			return err

@@ -114,6 +114,7 @@ func (c *child) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("starting git: %w", err)
 		}
+		widen(pipe)
 		stdin = pipe
 	}
 	if err := cmd.Start(); err != nil {
@@ -131,7 +132,7 @@ func (c *child) run(ctx context.Context) error {
 			defer c.r.readers.Done()
 			defer c.r.recovered("copying to git")
 			defer stdin.Close()
-			_, _ = io.Copy(stdin, c.stdin)
+			feed(stdin, c.stdin)
 		}()
 	}
 	superviseGroup(ctx, cmd.Process.Pid)
@@ -139,6 +140,28 @@ func (c *child) run(ctx context.Context) error {
 		return c.failure(ctx, err, said.String())
 	}
 	return ctx.Err()
+}
+
+// pipeSize is how much of a push may lie between the server and git. With the
+// kernel's 64 KB the two, and the client behind them, wait for each other at
+// every turn.
+const pipeSize = 1 << 20
+
+// widen enlarges a pipe, as far as the kernel lets us.
+func widen(pipe io.Writer) {
+	if f, ok := pipe.(interface {
+		SyscallConn() (syscall.RawConn, error)
+	}); ok {
+		if conn, err := f.SyscallConn(); err == nil {
+			_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+		}
+	}
+}
+
+// feed copies in large pieces: an SSH client is told of each that is taken.
+func feed(pipe io.Writer, from io.Reader) {
+	// Without its other methods, by which io.Copy would use a small buffer.
+	_, _ = io.CopyBuffer(struct{ io.Writer }{pipe}, struct{ io.Reader }{from}, make([]byte, pipeSize/4))
 }
 
 func (c *child) failure(ctx context.Context, err error, said string) error {
