@@ -15,6 +15,11 @@ import (
 	"github.com/abilian/hop3/caddymodules"
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/routing"
+
+	// What a server needs to start, as in cmd/hop3.
+	_ "github.com/abilian/hop3/hop3/build"
+	_ "github.com/abilian/hop3/hop3/supervisor"
+	_ "github.com/abilian/hop3/toolchains"
 )
 
 // serveContestant is the other side of startSelf: it serves until ctx is done
