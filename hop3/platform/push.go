@@ -67,12 +67,12 @@ func (push *Push) PreReceive(ctx context.Context, received hop3.Push) error {
 		case strings.HasPrefix(u.Name, "refs/hop3/"):
 			return hop3.Errorf(hop3.CodeInvalid, "%s is reserved for the server", u.Name)
 		case branch != "" && u.Name == heads+branch:
-			if isZero(u.New) {
+			if u.Delete() {
 				return hop3.Errorf(hop3.CodeInvalid, "'%s' is the branch that '%s' is deployed from; it cannot be deleted", branch, app.Name).
 					WithHint("Use `hop3 app destroy --app %s` to remove the app.", app.Name)
 			}
 			deploy = &u
-		case !isZero(u.New):
+		case !u.Delete():
 			push.noteStored(u.Name, branch)
 		}
 	}
@@ -95,7 +95,7 @@ func (push *Push) deploy(ctx context.Context, ref hop3.RefMove, received hop3.Pu
 	if err != nil {
 		return err
 	}
-	if current != ref.Old && (current != "" || !isZero(ref.Old)) {
+	if current != ref.Old && (current != "" || !ref.Create()) {
 		return hop3.Errorf(hop3.CodeConflict, "'%s' was moved by another push meanwhile", strings.TrimPrefix(ref.Name, heads)).
 			WithHint("Fetch, and push again.")
 	}
@@ -171,7 +171,7 @@ func (push *Push) deployBranch(ctx context.Context, app hop3.App, updates []hop3
 		return app.DeployBranch, nil
 	}
 	for _, name := range []string{"main", "master"} {
-		i := slices.IndexFunc(updates, func(u hop3.RefMove) bool { return u.Name == heads+name && !isZero(u.New) })
+		i := slices.IndexFunc(updates, func(u hop3.RefMove) bool { return u.Name == heads+name && !u.Delete() })
 		if i < 0 {
 			continue
 		}
@@ -208,9 +208,6 @@ func (push *Push) noteStored(name, branch string) {
 		say(push.out, "       Use `git push <remote> %s:main` to deploy this branch", name)
 	}
 }
-
-// isZero reports whether a hash stands for no object.
-func isZero(hash string) bool { return strings.Trim(hash, "0") == "" }
 
 // branchSource is a commit that arrived on a branch.
 type branchSource struct {

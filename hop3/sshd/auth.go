@@ -50,9 +50,9 @@ func (s *Server) authConfig(ctx ssh.Context) *gossh.ServerConfig {
 }
 
 // ciphers returns what is offered to clients, who choose by their own order.
-// OpenSSH's begins with ChaCha20, which Go has no assembly for: it costs half
-// of the server's time in a large push. Where the processor knows AES it is
-// not offered. Every client that has ChaCha20 has AES too.
+// OpenSSH's begins with ChaCha20, which Go has no assembly for on amd64:
+// 1.7 s of the server's time for a push of 200 MB, against 1.0 s with AES. Where
+// the processor knows AES it is not offered. Every client that has ChaCha20 has AES too.
 func ciphers() []string {
 	all := gossh.SupportedAlgorithms().Ciphers
 	aes := cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL

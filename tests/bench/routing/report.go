@@ -1,23 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/routing"
+	"github.com/abilian/hop3/tests/bench/subject"
 )
-
-func median[T cmp.Ordered](values []T) T {
-	s := slices.Sorted(slices.Values(values))
-	return s[len(s)/2]
-}
 
 func (c *contestant) median() result {
 	var m result
@@ -26,7 +20,7 @@ func (c *contestant) median() result {
 		for i, r := range c.results {
 			values[i] = get(r)
 		}
-		return median(values)
+		return subject.Median(values)
 	}
 	m.rps = pick(func(r result) float64 { return r.rps })
 	m.p99 = time.Duration(pick(func(r result) float64 { return float64(r.p99) }))
@@ -65,7 +59,7 @@ func printTargets(all []*contestant, few, many int) {
 		for i := range ratios {
 			ratios[i] = a.results[i].rps / b.results[i].rps
 		}
-		verdict(what, median(ratios), ">=", target)
+		subject.Verdict(what, subject.Median(ratios), ">=", target)
 	}
 	fmt.Println()
 	if few != many {
@@ -75,20 +69,8 @@ func printTargets(all []*contestant, few, many int) {
 	ratio(fmt.Sprintf("Hop3 with %d apps / stock Caddy with %d", many, few), get("hop3", many), get("stock", few), 1)
 	ratio(fmt.Sprintf("Hop3 with %d apps / nginx with %d", many, many), get("hop3", many), get("nginx", many), 0.5)
 	if a, b := get("hop3", many), get("nginx", many); a != nil && b != nil {
-		verdict(fmt.Sprintf("memory of Hop3 / nginx with %d apps", many), a.memory()/b.memory(), "<=", 0.125)
+		subject.Verdict(fmt.Sprintf("memory of Hop3 / nginx with %d apps", many), a.memory()/b.memory(), "<=", 0.125)
 	}
-}
-
-func verdict(what string, got float64, relation string, target float64) {
-	met := got >= target
-	if relation == "<=" {
-		met = got <= target
-	}
-	word := "met"
-	if !met {
-		word = "MISSED"
-	}
-	fmt.Printf("%-58s %8.3f  target %s %g: %s\n", what, got, relation, target, word)
 }
 
 // printRouteChange times Set at n apps: of the next release, and of an app's
@@ -116,7 +98,7 @@ func printRouteChange(n int) error {
 			}
 			times[i] = float64(time.Since(began)) / float64(time.Millisecond)
 		}
-		verdict(fmt.Sprintf("ms for a route change at %d apps: %s", n, change.what), median(times), "<=", 0.2)
+		subject.Verdict(fmt.Sprintf("ms for a route change at %d apps: %s", n, change.what), subject.Median(times), "<=", 0.2)
 	}
 	return nil
 }
