@@ -12,6 +12,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/routing"
+	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
 	"github.com/abilian/hop3/hop3/sshd"
 )
@@ -47,10 +48,10 @@ type App struct {
 }
 
 // runtimeModule is a module of hop3.runtimes. Open makes the runtime that keeps
-// its state in runDir; it is called once in the life of a server, also over
+// its state in runDir and starts its processes in box; it is called once in the life of a server, also over
 // reloads.
 type runtimeModule interface {
-	Open(runDir string, logger *zap.Logger) (hop3.Runtime, error)
+	Open(runDir string, box *sandbox.Sandbox, logger *zap.Logger) (hop3.Runtime, error)
 }
 
 // tableUser is a proxy that works on the server's own routing table.

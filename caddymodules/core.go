@@ -21,6 +21,7 @@ import (
 	"github.com/abilian/hop3/hop3/ready"
 	"github.com/abilian/hop3/hop3/routing"
 	"github.com/abilian/hop3/hop3/rpc"
+	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
 	"github.com/abilian/hop3/hop3/store"
 	"github.com/abilian/hop3/hop3/stream"
@@ -115,7 +116,11 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 	if c.Repos, err = c.openRepos(ctx, home); err != nil {
 		return err
 	}
-	runtime, err := rt.Open(filepath.Join(home, "run", "native"), c.logger.Named("runtime"))
+	box, err := sandbox.Open(sandbox.Options{Home: home, Logger: c.logger.Named("sandbox")})
+	if err != nil {
+		return err
+	}
+	runtime, err := rt.Open(filepath.Join(home, "run", "native"), box, c.logger.Named("runtime"))
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
 	}

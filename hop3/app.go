@@ -23,7 +23,10 @@ type App struct {
 	Env Env
 	// Scale is the wanted number of instances of each process type that is
 	// not at its default of 1.
-	Scale     map[string]int
+	Scale map[string]int
+	// Asleep says that a running app has no instances because nobody asked
+	// for it: the next request starts them.
+	Asleep    bool
 	CreatedBy string // username
 	CreatedAt time.Time
 	UpdatedAt time.Time

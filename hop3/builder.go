@@ -18,7 +18,8 @@ type Builder interface {
 type BuildRequest struct {
 	App      string
 	Source   string // the release's directory
-	CacheDir string // apps/<app>/cache
+	AppDir   string // the app's own directory, read-only to what the build runs
+	CacheDir string // the app's build cache
 	LogFile  string // the build's log; also receives what goes to Out
 	Env      Env
 	Options  BuildOptions

@@ -11,6 +11,11 @@ type Process struct {
 	Type    string
 	Command string // a shell command of the app's developer
 	Count   int    // instances; 0 means none
+	// Module is what uWSGI loads itself where it runs the app: the
+	// "package.module:callable" of a wsgi process. Command then is what
+	// serves the same without uWSGI. Empty for a process that is just a
+	// command.
+	Module string
 }
 
 // The process types with a meaning of their own. Any other name is a
@@ -18,9 +23,21 @@ type Process struct {
 const (
 	ProcessWeb    = "web"    // serves HTTP on $PORT
 	ProcessWSGI   = "wsgi"   // a Python module with a WSGI callable
+	ProcessJWSGI  = "jwsgi"  // a JVM class, served by uWSGI
+	ProcessRWSGI  = "rwsgi"  // a Rack application
+	ProcessPHP    = "php"    // a directory of PHP scripts
 	ProcessStatic = "static" // a directory served without a process
-	ProcessCron   = "cron"
+	ProcessCron   = "cron"   // does not run all the time
 )
+
+// ServesHTTP reports whether instances of the type answer an app's requests.
+func ServesHTTP(processType string) bool {
+	switch processType {
+	case ProcessWeb, ProcessWSGI, ProcessJWSGI, ProcessRWSGI, ProcessPHP:
+		return true
+	}
+	return false
+}
 
 var processType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,30}$`)
 
@@ -42,7 +59,7 @@ type HealthCheck struct {
 	Contains string        // the first 256 KiB of the body must contain it; "" means any body
 	Interval time.Duration // between probes; 0 means the default
 	Timeout  time.Duration // of one probe; 0 means the default
-	Retries  int           // failed probes in a row before an instance counts as sick
+	Retries  int           // failed probes in a row before an instance counts as sick; 0 means the default
 }
 
 // Instance is one running copy of a process.
@@ -59,7 +76,8 @@ type Instance struct {
 	StartedAt time.Time
 	Restarts  int
 	// LastExit says how the last run of this instance ended ("exit status 1",
-	// "signal: killed"); empty when it never ended.
+	// "signal: killed", "out of memory (limit 64 MiB)", or the why of
+	// Runtime.Restart); empty when it never ended.
 	LastExit string
 	LogFile  string
 }

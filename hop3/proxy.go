@@ -32,6 +32,7 @@ type Route struct {
 	StaticRoot string
 	// AllowHTTP serves plain HTTP on real domains instead of redirecting it.
 	AllowHTTP bool
-	// Status says why there is no upstream: "stopped", "failed" or "".
+	// Status says why there is no upstream: "stopped", "failed", "asleep" or
+	// "". The first request for an app that is asleep wakes it.
 	Status string
 }

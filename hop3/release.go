@@ -26,6 +26,11 @@ type Release struct {
 	StartTimeout time.Duration
 	Hosts        []string
 	AllowHTTP    bool // plain HTTP is served too, not redirected
+	Limits       Limits
+	// Scaling holds the process types whose number of instances follows the
+	// load, or that sleep.
+	Scaling map[string]Scaling
+	Cron    []CronEntry
 	// Error says why Status is ReleaseFailed.
 	Error     string
 	CreatedAt time.Time

@@ -33,6 +33,15 @@ type Runtime interface {
 	// Releases returns the releases of which instances exist, also those that
 	// an earlier server process left behind.
 	Releases(ctx context.Context) ([]ReleaseID, error)
+	// Trim ends the instances whose ordinal is above the count of their type,
+	// as Stop does, and leaves the others alone. A type that counts does not
+	// have counts as 0. Start with larger counts is the other direction.
+	Trim(ctx context.Context, id ReleaseID, counts map[string]int, grace time.Duration) error
+	// Restart ends one instance that runs but does not work, and starts it
+	// again after the backoff of one that ended by itself; why becomes its
+	// LastExit. It returns when the process is gone. Restarting what does not
+	// run is no error.
+	Restart(ctx context.Context, id ReleaseID, processType string, ordinal int, why string, grace time.Duration) error
 	// Run runs one command in the release's environment to its end and
 	// returns its exit code.
 	Run(ctx context.Context, l Launch, cmd OneOff) (exit int, err error)
@@ -49,6 +58,15 @@ type Launch struct {
 	Path      []string  // directories put before PATH
 	Processes []Process // those with a Count above 0 run
 	LogDir    string    // receives <type>.<ordinal>.log
+	// Limits caps all instances of the release together.
+	Limits Limits
+	// AppDir is the app's own directory: of the server's home its processes
+	// see only this, read-only, and what Writable and ReadOnly name.
+	AppDir string
+	// Writable are directories that belong to the app: made, given to its
+	// user and mounted writable.
+	Writable []string
+	ReadOnly []string // other directories its processes may read
 }
 
 // OneOff is one command run in a release's environment.
@@ -56,5 +74,21 @@ type OneOff struct {
 	Args           []string  // argv
 	Shell          string    // a command line of the developer instead, for /bin/sh -c
 	Stdin          io.Reader // nil: empty
-	Stdout, Stderr io.Writer
+	Stdout, Stderr io.Writer // with a Terminal everything goes to Stdout
+	// Terminal gives the command a terminal of its own; nil for none.
+	Terminal *Terminal
+	// Name, when set, names the run in the environment (HOP3_PROCESS)
+	// instead of "run": "cron.backup".
+	Name string
 }
+
+// Terminal is the terminal of an interactive command.
+type Terminal struct {
+	Type string // $TERM: "xterm-256color"
+	Size WindowSize
+	// Resizes tells of later sizes until it is closed; nil for none.
+	Resizes <-chan WindowSize
+}
+
+// WindowSize is the size of a terminal in characters.
+type WindowSize struct{ Rows, Columns uint16 }

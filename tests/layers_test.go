@@ -34,12 +34,16 @@ var mayImport = map[string][]string{
 	// L1: one thing each, knowing only the words.
 	"hop3/archive":      {"hop3"},
 	"hop3/auth":         {"hop3"},
-	"hop3/build":        {"hop3"},
-	"hop3/disk":         {"hop3"},
+	"hop3/build":        {"hop3", "hop3/cgroup", "hop3/sandbox"},
+	"hop3/disk":         {"hop3", "hop3/logfile"},
 	"hop3/env":          {"hop3"},
 	"hop3/git":          {"hop3"},
-	"hop3/manifest":     {"hop3"},
+	"hop3/logfile":      {"hop3"},
+	"hop3/manifest":     {"hop3", "hop3/cron"},
+	"hop3/cgroup":       {},
+	"hop3/cron":         {"hop3"},
 	"hop3/procfs":       {},
+	"hop3/sandbox":      {"hop3", "hop3/cgroup", "hop3/procfs"},
 	"hop3/ready":        {"hop3", "hop3/procfs"},
 	"hop3/routing":      {"hop3"},
 	"hop3/serverconfig": {"hop3"},
@@ -49,19 +53,19 @@ var mayImport = map[string][]string{
 	// L1: the plug-ins.
 	"addons":          {"hop3"},
 	"toolchains":      {"hop3"},
-	"uwsgi":           {"hop3", "hop3/procfs"},
+	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor"},
 	"hop3/docker":     {"hop3"},
 	"hop3/nginx":      {"hop3"},
 	"hop3/nix":        {"hop3"},
 	"hop3/static":     {"hop3"},
-	"hop3/supervisor": {"hop3", "hop3/procfs"},
+	"hop3/supervisor": {"hop3", "hop3/cgroup", "hop3/logfile", "hop3/procfs", "hop3/sandbox"},
 	"hop3/traefik":    {"hop3"},
 
 	// The conformance suites of the interfaces of L0.
-	"hop3/hop3test": {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs"},
+	"hop3/hop3test": {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs", "hop3/sandbox"},
 
 	// L2: the verbs.
-	"hop3/platform": {"hop3", "hop3/env", "hop3/manifest"},
+	"hop3/platform": {"hop3", "hop3/cron", "hop3/env", "hop3/manifest"},
 
 	// L3: the front doors and the clients.
 	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/platform", "hop3/stream"},

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -132,10 +133,11 @@ func (w *world) status(number int) hop3.ReleaseStatus {
 }
 
 type fakeRuntime struct {
-	mu      sync.Mutex
-	running map[hop3.ReleaseID]hop3.Launch
-	fail    error // of Start
-	exit    int   // of Run
+	restarts []string // what Restart was asked for
+	mu       sync.Mutex
+	running  map[hop3.ReleaseID]hop3.Launch
+	fail     error // of Start
+	exit     int   // of Run
 }
 
 func (*fakeRuntime) Name() string { return "fake" }
@@ -181,6 +183,25 @@ func (f *fakeRuntime) Releases(context.Context) ([]hop3.ReleaseID, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Keys(f.running)), nil
+}
+
+func (f *fakeRuntime) Trim(_ context.Context, id hop3.ReleaseID, counts map[string]int, _ time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.running[id]
+	l.Processes = slices.Clone(l.Processes)
+	for i := range l.Processes {
+		l.Processes[i].Count = min(l.Processes[i].Count, counts[l.Processes[i].Type])
+	}
+	f.running[id] = l
+	return nil
+}
+
+func (f *fakeRuntime) Restart(_ context.Context, id hop3.ReleaseID, processType string, ordinal int, why string, _ time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.restarts = append(f.restarts, fmt.Sprintf("%s.%d of %s v%d: %s", processType, ordinal, id.App, id.Number, why))
+	return nil
 }
 
 func (f *fakeRuntime) Run(_ context.Context, _ hop3.Launch, cmd hop3.OneOff) (int, error) {

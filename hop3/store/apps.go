@@ -12,7 +12,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-const appColumns = `name, state, error, deploy_branch, live, env, scale, created_by, created_at, updated_at`
+const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, created_by, created_at, updated_at`
 
 // Apps returns all apps, ordered by name.
 func (db *DB) Apps(ctx context.Context) ([]hop3.App, error) {
@@ -87,8 +87,8 @@ func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App)
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE apps SET state = $1, error = $2, deploy_branch = $3, live = $4,
-				env = $5, scale = $6, created_by = $7, created_at = $8, updated_at = $9 WHERE name = $10`,
-			int(app.State), clean(app.Error), app.DeployBranch, app.Live, env, scale,
+				env = $5, scale = $6, asleep = $7, created_by = $8, created_at = $9, updated_at = $10 WHERE name = $11`,
+			int(app.State), clean(app.Error), app.DeployBranch, app.Live, env, scale, app.Asleep,
 			app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), name)
 		if err != nil {
 			return fmt.Errorf("updating app %s: %w", name, err)
@@ -130,7 +130,7 @@ func (db *DB) scanApp(row scanner) (app hop3.App, err error) {
 	var env, scale string
 	var created, updated int64
 	if err := row.Scan(&app.Name, &app.State, &app.Error, &app.DeployBranch, &app.Live,
-		&env, &scale, &app.CreatedBy, &created, &updated); err != nil {
+		&env, &scale, &app.Asleep, &app.CreatedBy, &created, &updated); err != nil {
 		return hop3.App{}, err
 	}
 	app.CreatedAt, app.UpdatedAt = fromMicros(created), fromMicros(updated)

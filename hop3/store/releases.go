@@ -16,18 +16,21 @@ const releaseColumns = `app, number, kind, status, build, env, spec, error, crea
 
 // releaseSpec is the part of a release that no query asks for, as JSON.
 type releaseSpec struct {
-	Commit       string           `json:"commit,omitempty"`
-	Branch       string           `json:"branch,omitempty"`
-	Author       string           `json:"author,omitempty"`
-	Subject      string           `json:"subject,omitempty"`
-	User         string           `json:"user,omitempty"`
-	Artifact     hop3.Artifact    `json:"artifact"`
-	Processes    []hop3.Process   `json:"processes,omitempty"`
-	Health       hop3.HealthCheck `json:"health"`
-	StartTimeout time.Duration    `json:"start_timeout,omitempty"`
-	Hosts        []string         `json:"hosts,omitempty"`
-	AllowHTTP    bool             `json:"allow_http,omitempty"`
-	Ref          *hop3.RefMove    `json:"ref,omitempty"`
+	Commit       string                  `json:"commit,omitempty"`
+	Branch       string                  `json:"branch,omitempty"`
+	Author       string                  `json:"author,omitempty"`
+	Subject      string                  `json:"subject,omitempty"`
+	User         string                  `json:"user,omitempty"`
+	Artifact     hop3.Artifact           `json:"artifact"`
+	Processes    []hop3.Process          `json:"processes,omitempty"`
+	Health       hop3.HealthCheck        `json:"health"`
+	StartTimeout time.Duration           `json:"start_timeout,omitempty"`
+	Hosts        []string                `json:"hosts,omitempty"`
+	AllowHTTP    bool                    `json:"allow_http,omitempty"`
+	Limits       hop3.Limits             `json:"limits,omitzero"`
+	Scaling      map[string]hop3.Scaling `json:"scaling,omitempty"`
+	Cron         []hop3.CronEntry        `json:"cron,omitempty"`
+	Ref          *hop3.RefMove           `json:"ref,omitempty"`
 }
 
 // NewRelease stores r under the app's next number, which is never used twice,
@@ -166,6 +169,7 @@ func (db *DB) scanRelease(row scanner) (r hop3.Release, err error) {
 	r.Commit, r.Branch, r.Author, r.Subject, r.User = s.Commit, s.Branch, s.Author, s.Subject, s.User
 	r.Artifact, r.Processes, r.Health, r.StartTimeout = s.Artifact, s.Processes, s.Health, s.StartTimeout
 	r.Hosts, r.AllowHTTP, r.Ref = s.Hosts, s.AllowHTTP, s.Ref
+	r.Limits, r.Scaling, r.Cron = s.Limits, s.Scaling, s.Cron
 	return r, nil
 }
 
@@ -177,6 +181,7 @@ func (db *DB) encodeRelease(r hop3.Release) (env, spec string, err error) {
 		Commit: r.Commit, Branch: r.Branch, Author: r.Author, Subject: r.Subject, User: r.User,
 		Artifact: r.Artifact, Processes: r.Processes, Health: r.Health, StartTimeout: r.StartTimeout,
 		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref,
+		Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
 	})
 	return env, string(text), err
 }

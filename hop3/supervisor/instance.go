@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/logfile"
 )
 
 // instance is an instance that this supervisor watches.
@@ -125,7 +126,7 @@ func (i *instance) family() family { return familyOf(i.s.states.boot, i.record()
 // say writes a line into the instance's log, among its own.
 func (i *instance) say(format string, args ...any) {
 	r := i.record()
-	f, err := openLog(r.LogFile)
+	f, err := logfile.Open(r.LogFile)
 	if err != nil {
 		return // the next start says so
 	}

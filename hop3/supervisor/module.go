@@ -5,6 +5,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/sandbox"
 )
 
 func init() {
@@ -31,9 +32,10 @@ func (Native) CaddyModule() caddy.ModuleInfo {
 
 // Open returns the runtime that keeps its state in runDir. Only one at a time
 // may use a directory.
-func (n *Native) Open(runDir string, logger *zap.Logger) (hop3.Runtime, error) {
+func (n *Native) Open(runDir string, box *sandbox.Sandbox, logger *zap.Logger) (hop3.Runtime, error) {
 	return New(Options{
 		RunDir:      runDir,
+		Sandbox:     box,
 		PortMin:     n.PortMin,
 		PortMax:     n.PortMax,
 		LogMaxBytes: n.LogMaxBytes,

@@ -13,7 +13,7 @@ func TestModule(t *testing.T) {
 	}
 	native := info.New().(*Native)
 	native.PortMin, native.PortMax = 25000, 25010
-	r, err := native.Open(t.TempDir(), nil)
+	r, err := native.Open(t.TempDir(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestModule(t *testing.T) {
 		t.Errorf("its name is %q", r.Name())
 	}
 	native.PortMin = 70000
-	if _, err := native.Open(t.TempDir(), nil); err == nil {
+	if _, err := native.Open(t.TempDir(), nil, nil); err == nil {
 		t.Error("a range that is none was accepted")
 	}
 }

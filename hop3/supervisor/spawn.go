@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/logfile"
 )
 
 // spawn starts the instance's process. Its state file says so before, and who
@@ -32,12 +33,12 @@ func (i *instance) spawn() (*process, error) {
 	if err := i.s.states.save(&r); err != nil {
 		return nil, fmt.Errorf("writing the instance's state: %w", err)
 	}
-	log, err := openLog(r.LogFile)
+	log, err := logfile.Open(r.LogFile)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log: %w", err)
 	}
 	defer log.Close()
-	i.s.logs.watch(r.LogFile, i.marker)
+	i.s.logs.Watch(r.LogFile, i.marker)
 	i.say("starts")
 
 	p, err := startProcess(shell(i.command), i.launch.Dir, i.environ(r), log)

@@ -95,7 +95,7 @@ func (i *instance) adopt() (*process, error) {
 		}
 		if p, ok := openProcess(old.PID, old.Start); ok {
 			i.update(func(rec *record) { *rec = *old }, hop3.InstanceRunning)
-			i.s.logs.watch(old.LogFile, i.marker)
+			i.s.logs.Watch(old.LogFile, i.marker)
 			return p, i.s.states.save(old)
 		}
 		if err := familyOf(i.s.states.boot, *old).kill(); err != nil {

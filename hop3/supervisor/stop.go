@@ -12,6 +12,13 @@ import (
 
 // Stop implements hop3.Runtime.
 func (s *Supervisor) Stop(ctx context.Context, id hop3.ReleaseID, grace time.Duration) error {
+	return s.end(ctx, id, grace, func(record) bool { return true })
+}
+
+// Private
+
+// end ends the chosen instances of a release.
+func (s *Supervisor) end(ctx context.Context, id hop3.ReleaseID, grace time.Duration, chosen func(record) bool) error {
 	if err := validateID(id); err != nil {
 		return err
 	}
@@ -29,11 +36,12 @@ func (s *Supervisor) Stop(ctx context.Context, id hop3.ReleaseID, grace time.Dur
 		return fmt.Errorf("reading the state of %s: %w", name(id), err)
 	}
 	// What is in memory is newer than what could be written down.
-	for _, i := range s.letGo(id, func(*instance) bool { return true }) {
+	for _, i := range s.letGo(id, func(i *instance) bool { return chosen(i.record()) }) {
 		r := i.record()
 		records = slices.DeleteFunc(records, func(old record) bool { return old.Marker == r.Marker })
 		records = append(records, r)
 	}
+	records = slices.DeleteFunc(records, func(r record) bool { return !chosen(r) })
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if err := s.endAll(ctx, records); err != nil {
@@ -41,8 +49,6 @@ func (s *Supervisor) Stop(ctx context.Context, id hop3.ReleaseID, grace time.Dur
 	}
 	return nil
 }
-
-// Private
 
 // letGo stops watching the chosen instances of a release and returns them.
 // Nobody starts them again after it.
@@ -84,7 +90,7 @@ func (s *Supervisor) endAll(ctx context.Context, records []record) error {
 	for _, r := range records {
 		errs = append(errs, s.states.remove(&r))
 		s.ports.release(r.Port, r.Marker)
-		s.logs.unwatch(r.LogFile, r.Marker)
+		s.logs.Unwatch(r.LogFile, r.Marker)
 	}
 	return errors.Join(errs...)
 }

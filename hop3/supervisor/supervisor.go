@@ -24,6 +24,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/logfile"
+	"github.com/abilian/hop3/hop3/sandbox"
 )
 
 // Options are the settings of a Supervisor. Only RunDir is required.
@@ -36,7 +38,12 @@ type Options struct {
 	// set. Two older files are kept.
 	LogMaxBytes int64
 	Backoff     Backoff
-	Logger      *zap.Logger // nil: nothing is logged
+	// Sandbox is where processes run; nil for no isolation and no limits.
+	Sandbox *sandbox.Sandbox
+	// Launcher starts instances in another way than by forking them; nil for
+	// that. One-off commands are always forked.
+	Launcher Launcher
+	Logger   *zap.Logger // nil: nothing is logged
 }
 
 // Backoff says how long an instance that ended waits to be started again: Min,
@@ -50,7 +57,7 @@ type Supervisor struct {
 	states  *states
 	dirLock *os.File
 	ports   *ports
-	logs    *rotator
+	logs    *logfile.Rotator
 	logger  *zap.Logger
 
 	// ctx ends with Close; running counts the goroutines that watch instances
@@ -131,7 +138,7 @@ func (s *Supervisor) Close() error {
 	s.mu.Unlock()
 	s.cancel()
 	s.running.Wait()
-	err := s.logs.close()
+	err := s.logs.Close()
 	if e := s.dirLock.Close(); e != nil && !errors.Is(e, fs.ErrClosed) {
 		err = errors.Join(err, e)
 	}
@@ -154,7 +161,7 @@ func openLocked(options Options, lock *os.File) (*Supervisor, error) {
 		states:   states,
 		dirLock:  lock,
 		ports:    newPorts(options.PortMin, options.PortMax),
-		logs:     newRotator(options.LogMaxBytes, options.Logger),
+		logs:     logfile.NewRotator(options.LogMaxBytes, options.Logger),
 		logger:   options.Logger,
 		releases: make(map[hop3.ReleaseID][]*instance),
 		locks:    make(map[hop3.ReleaseID]*releaseLock),
@@ -163,7 +170,7 @@ func openLocked(options Options, lock *os.File) (*Supervisor, error) {
 		s.ports.keep(r.Port, r.Marker)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.running.Go(func() { s.guard("rotating logs", func() { s.logs.run(s.ctx) }) })
+	s.running.Go(func() { s.guard("rotating logs", func() { s.logs.Run(s.ctx) }) })
 	return s, nil
 }
 

@@ -1,4 +1,8 @@
-package supervisor
+// Package logfile is the log files of instances: plain files that processes
+// append to, kept below a size by a Rotator that the processes know nothing of.
+//
+// The package needs Linux.
+package logfile
 
 import (
 	"context"
@@ -16,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rotator keeps log files from growing over a size. Instances know nothing of
+// Rotator keeps log files from growing over a size. Instances know nothing of
 // it and hold their file open, so what a file holds is copied away and the
 // file is emptied; since they append, they go on at its new end. A line
 // written between the copy and the emptying is lost.
@@ -24,7 +28,7 @@ import (
 // It sleeps until a file is written to (inotify). A busy file is looked at
 // every busyPause, so that it outgrows the size by no more than the disk takes
 // in that time.
-type rotator struct {
+type Rotator struct {
 	max     int64
 	logger  *zap.Logger
 	inotify *os.File // nil: not available, all files are looked at every slowPause
@@ -41,8 +45,9 @@ const (
 	slowPause = 2 * time.Second
 )
 
-func newRotator(max int64, logger *zap.Logger) *rotator {
-	r := &rotator{
+// NewRotator returns a Rotator for files of max bytes. Run makes it work.
+func NewRotator(max int64, logger *zap.Logger) *Rotator {
+	r := &Rotator{
 		max:     max,
 		logger:  logger,
 		fd:      -1,
@@ -59,18 +64,18 @@ func newRotator(max int64, logger *zap.Logger) *rotator {
 	return r
 }
 
-// openLog opens a log file for appending. Who may write to its directory can
+// Open opens a log file for appending. Who may write to its directory can
 // make it neither a link to another file nor a pipe that nobody reads.
-func openLog(file string) (*os.File, error) {
+func Open(file string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return nil, err
 	}
 	return openRegular(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 }
 
-// watch begins to watch a file for an instance, and again when the file was
+// Watch begins to watch a file for an instance, and again when the file was
 // replaced.
-func (r *rotator) watch(file, holder string) {
+func (r *Rotator) Watch(file, holder string) {
 	r.mu.Lock()
 	if r.holders[file] == nil {
 		r.holders[file] = make(map[string]bool)
@@ -84,15 +89,15 @@ func (r *rotator) watch(file, holder string) {
 		} else {
 			r.logger.Warn("a log file is watched by polling", zap.String("file", file), zap.Error(err))
 			r.polled[file] = true
-			_ = r.inotify.SetReadDeadline(time.Now()) // wakes run
+			_ = r.inotify.SetReadDeadline(time.Now()) // wakes Run
 		}
 	}
 	r.mu.Unlock()
 	r.rotate(file) // it may have grown while no server ran
 }
 
-// unwatch ends what watch began.
-func (r *rotator) unwatch(file, holder string) {
+// Unwatch ends what Watch began.
+func (r *Rotator) Unwatch(file, holder string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.holders[file], holder)
@@ -109,8 +114,8 @@ func (r *rotator) unwatch(file, holder string) {
 	}
 }
 
-// run rotates until ctx is done.
-func (r *rotator) run(ctx context.Context) {
+// Run rotates until ctx is done.
+func (r *Rotator) Run(ctx context.Context) {
 	if r.inotify == nil {
 		for sleep(ctx, slowPause) {
 			r.rotateAll(r.all())
@@ -143,7 +148,7 @@ func (r *rotator) run(ctx context.Context) {
 	}
 }
 
-func (r *rotator) close() error {
+func (r *Rotator) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fd < 0 {
@@ -155,7 +160,7 @@ func (r *rotator) close() error {
 
 // Private
 
-func (r *rotator) all() map[string]bool {
+func (r *Rotator) all() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	files := make(map[string]bool)
@@ -165,7 +170,7 @@ func (r *rotator) all() map[string]bool {
 	return files
 }
 
-func (r *rotator) unwatched() map[string]bool {
+func (r *Rotator) unwatched() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.polled)
@@ -173,7 +178,7 @@ func (r *rotator) unwatched() map[string]bool {
 
 // limitRead lets the next read of events end in time to look at the files that
 // have none.
-func (r *rotator) limitRead() {
+func (r *Rotator) limitRead() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var deadline time.Time
@@ -183,7 +188,7 @@ func (r *rotator) limitRead() {
 	_ = r.inotify.SetReadDeadline(deadline)
 }
 
-func (r *rotator) rotateAll(files map[string]bool) {
+func (r *Rotator) rotateAll(files map[string]bool) {
 	for f := range files {
 		r.rotate(f)
 	}
@@ -191,7 +196,7 @@ func (r *rotator) rotateAll(files map[string]bool) {
 
 // rotate empties a file that is larger than the limit, keeping its end as
 // file.1 and what was there as file.2.
-func (r *rotator) rotate(file string) {
+func (r *Rotator) rotate(file string) {
 	if err := rotate(file, r.max); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.logger.Warn("rotating a log", zap.String("file", file), zap.Error(err))
 	}

@@ -1,4 +1,4 @@
-package supervisor
+package logfile
 
 import (
 	"encoding/binary"
@@ -8,7 +8,7 @@ import (
 
 // written returns the files that a batch of inotify's events tells of. When
 // the kernel dropped events, that is all of them.
-func (r *rotator) written(events []byte) map[string]bool {
+func (r *Rotator) written(events []byte) map[string]bool {
 	files := make(map[string]bool)
 	overflow := false
 	r.mu.Lock()

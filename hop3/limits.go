@@ -1,0 +1,29 @@
+package hop3
+
+import "time"
+
+// Limits caps what the instances of one release may use together; a one-off
+// command has the same limits of its own. The zero value of a field sets no
+// limit.
+type Limits struct {
+	Memory    int64   // bytes, swap included
+	CPU       float64 // cores
+	Processes int     // processes and threads
+}
+
+// IsZero reports whether nothing is limited.
+func (l Limits) IsZero() bool { return l == Limits{} }
+
+// Scaling is how the number of instances of a process type follows its load:
+// [scaling.<type>] of hop3.toml.
+type Scaling struct {
+	// Min and Max bound the number of instances. With Max 0 the number is
+	// the process's Count and does not follow the load.
+	Min, Max int
+	// TargetConcurrency is how many requests an instance should have under
+	// way; 0 means the default.
+	TargetConcurrency int
+	// SleepAfter is after how long without a request the app is put to
+	// sleep; 0 means never.
+	SleepAfter time.Duration
+}
