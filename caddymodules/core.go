@@ -142,6 +142,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		// are served.
 		c.logger.Error("some apps could not be brought back", zap.Error(err))
 	}
+	c.Platform.Begin()
 	c.Table.SetReady()
 	return c.openAPI(home)
 }

@@ -1,0 +1,6 @@
+package platform
+
+// Begin starts what goes on for as long as the server does. It is called once,
+// after Reconcile; Shutdown ends it.
+func (p *Platform) Begin() {
+}
