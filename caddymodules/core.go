@@ -116,7 +116,13 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 	if c.Repos, err = c.openRepos(ctx, home); err != nil {
 		return err
 	}
-	box, err := sandbox.Open(sandbox.Options{Home: home, Logger: c.logger.Named("sandbox")})
+	box, err := sandbox.Open(sandbox.Options{
+		Home:     home,
+		Mode:     c.config.Isolation,
+		FirstUID: c.config.UIDRange.First,
+		LastUID:  c.config.UIDRange.Last,
+		Logger:   c.logger.Named("sandbox"),
+	})
 	if err != nil {
 		return err
 	}
@@ -134,7 +140,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		Auth:     credentials,
 		Files:    disk.Files{},
 		Logger:   c.logger,
-		Settings: c.settings(),
+		Settings: c.settings(box),
 	}
 	c.started = true
 	if err := c.Platform.Reconcile(ctx); err != nil {
@@ -161,7 +167,7 @@ func (c *core) openRepos(ctx context.Context, home string) (*git.Repositories, e
 	return repos, repos.Sweep(ctx)
 }
 
-func (c *core) settings() platform.Settings {
+func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 	s := c.config
 	return platform.Settings{
 		Home:             s.Home,
@@ -176,6 +182,10 @@ func (c *core) settings() platform.Settings {
 		HTTPPort:         s.HTTPPort,
 		HTTPSPort:        s.HTTPSPort,
 		SSHPort:          s.SSHPort,
+		LimitsDefault:    s.LimitsDefault,
+		LimitsCeiling:    s.LimitsCeiling,
+		LimitsMissing:    box.Limits(),
+		LimitsStrict:     s.LimitsStrict,
 	}
 }
 

@@ -27,8 +27,9 @@ type Release struct {
 	Hosts        []string
 	AllowHTTP    bool // plain HTTP is served too, not redirected
 	Limits       Limits
-	// Scaling holds the process types whose number of instances follows the
-	// load, or that sleep.
+	// Scaling says how the number of instances follows the load, and whether
+	// the app sleeps. The key ProcessWeb means the process that serves HTTP,
+	// whatever its type; there is no other key yet.
 	Scaling map[string]Scaling
 	Cron    []CronEntry
 	// Error says why Status is ReleaseFailed.

@@ -4,11 +4,8 @@ package manifest
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
@@ -38,13 +35,16 @@ type Manifest struct {
 	Static          map[string]string // URL prefix -> directory
 	AllowHTTP       bool              // plain HTTP is not redirected to HTTPS
 	Ports           []Port
-	Limits          Limits
+	Limits          hop3.Limits
+	// Scaling holds the process types whose number of instances follows the
+	// load, or that sleep.
+	Scaling map[string]hop3.Scaling
 	// Unsupported names what is declared and has no effect on this server.
 	Unsupported []string
 	// Warnings are sentences for whoever deploys.
 	Warnings []string
 
-	scaling map[string]int // [scaling], until it is laid over Processes
+	counts map[string]int // of [scaling], until they are laid over Processes
 }
 
 // Port is a fixed port of the host that the app serves itself.
@@ -53,13 +53,6 @@ type Port struct {
 	Protocol string // tcp or udp
 	Name     string
 	Source   string // "any" or an IPv4 network
-}
-
-// Limits caps what an app may use. The zero value of a field sets no limit.
-type Limits struct {
-	Memory    int64   // bytes
-	CPU       float64 // cores
-	Processes int
 }
 
 // maxFile is far above any real manifest; it keeps a hostile one from costing
@@ -78,7 +71,13 @@ func Load(fsys fs.FS) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	counts, err := LoadScaling(fsys)
+	if err != nil {
+		return nil, err
+	}
 	m.merge(declared, procfile)
+	m.Count(counts)
+	m.Build.Processes = m.Processes
 	return m, nil
 }
 
@@ -99,25 +98,7 @@ func (m *Manifest) merge(declared processes, procfile *procfile) {
 		m.BeforeRun = procfile.hooks["prerun"]
 	}
 	m.Release = procfile.hooks["release"]
-	for _, p := range m.Processes {
-		if p.Type == "jwsgi" || p.Type == "rwsgi" {
-			m.Unsupported = append(m.Unsupported, "run.workers."+p.Type)
-		}
-	}
 	m.scale()
-	m.Build.Processes = m.Processes
-}
-
-// scale gives each process its number of instances.
-func (m *Manifest) scale() {
-	for _, kind := range slices.Sorted(maps.Keys(m.scaling)) {
-		i := processes(m.Processes).index(kind)
-		if i < 0 {
-			m.Warnings = append(m.Warnings, fmt.Sprintf("[scaling] counts '%s', which is not a declared process", cut(kind)))
-			continue
-		}
-		m.Processes[i].Count = m.scaling[kind]
-	}
 }
 
 // readFirst returns the first of the named files that exists, nil when none

@@ -135,8 +135,14 @@ list = ["WWW.Example.org."]
 allow-http = true
 
 [scaling]
-web = 3
 queue = 0
+
+[scaling.web]
+count = 3
+min = 2
+max = 5
+target-concurrency = 20
+sleep-after = "15m"
 
 [limits]
 memory = "512M"
@@ -170,8 +176,9 @@ func TestHop3TOML(t *testing.T) {
 		},
 		Domains: []string{"www.example.org"}, AllowHTTP: true,
 		Ports:       []manifest.Port{{Number: 2525, Protocol: "tcp", Source: "10.0.0.0/8"}},
-		Limits:      manifest.Limits{Memory: 512 << 20, CPU: 1.5, Processes: 50},
-		Unsupported: []string{"ports", "limits", "addons"},
+		Limits:      hop3.Limits{Memory: 512 << 20, CPU: 1.5, Processes: 50},
+		Scaling:     map[string]hop3.Scaling{"web": {Min: 2, Max: 5, TargetConcurrency: 20, SleepAfter: 15 * time.Minute}},
+		Unsupported: []string{"ports", "addons"},
 	}
 	want.Build.Processes = want.Processes
 	if got, want := show(t, m), show(t, want); got != want {

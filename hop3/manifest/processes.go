@@ -10,7 +10,7 @@ import (
 type processes []hop3.Process
 
 // webTypes answer HTTP: an app has at most one of them.
-var webTypes = []string{hop3.ProcessWeb, hop3.ProcessWSGI, "jwsgi", "rwsgi"}
+var webTypes = []string{hop3.ProcessWeb, hop3.ProcessWSGI, hop3.ProcessJWSGI, hop3.ProcessRWSGI, hop3.ProcessPHP}
 
 func (ps processes) index(name string) int {
 	return slices.IndexFunc(ps, func(p hop3.Process) bool { return p.Type == name })

@@ -21,7 +21,6 @@ func readLimits(r *reading) {
 	}
 	l.Processes = t.integer("processes", 1, 1<<22)
 	t.done()
-	r.manifest.Unsupported = append(r.manifest.Unsupported, "limits")
 }
 
 // memory is a size in bytes, or with the suffix K, M or G.

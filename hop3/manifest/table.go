@@ -126,6 +126,21 @@ func (t *table) seconds(key string) time.Duration {
 	return time.Duration(math.Round(n * float64(time.Second)))
 }
 
+// duration is a time such as "15m", at least least and at most 30 days.
+func (t *table) duration(key string, least time.Duration) time.Duration {
+	text := t.text(key)
+	if _, present := t.values[key]; !present {
+		return 0
+	}
+	const most = 30 * 24 * time.Hour
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least || d > most {
+		t.fail(key, "%q is not a time such as \"15m\" or \"2h\", from %s to %s", cut(text), least, most)
+		return 0
+	}
+	return d
+}
+
 func (t *table) texts(key string) []string {
 	v, ok := t.get(key)
 	if !ok {

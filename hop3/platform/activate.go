@@ -184,7 +184,7 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 	dir := p.releaseDir(r.App, r.Build)
 	vars := r.Env.Merge(r.Artifact.Env, hop3.Env{
 		"APP":          r.App,
-		"HOME":         p.appDir(r.App),
+		"HOME":         p.dataDir(r.App),
 		"PWD":          dir,
 		"BIND_ADDRESS": "127.0.0.1",
 		"RELEASE":      "v" + strconv.Itoa(r.Number),
@@ -194,7 +194,11 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 	} else {
 		delete(vars, "HOP3_PUBLIC_URL")
 	}
-	l := hop3.Launch{ID: r.ID(), Dir: dir, Env: vars, Path: r.Artifact.PathPrepend, LogDir: p.logDir(r.App)}
+	l := hop3.Launch{
+		ID: r.ID(), Dir: dir, Env: vars, Path: r.Artifact.PathPrepend, LogDir: p.logDir(r.App),
+		Limits: r.Limits, AppDir: p.appDir(r.App),
+		Writable: []string{p.dataDir(r.App), p.volumesDir(r.App)},
+	}
 	for _, proc := range r.Processes {
 		if proc.Type != hop3.ProcessStatic && proc.Type != hop3.ProcessCron && proc.Count > 0 {
 			l.Processes = append(l.Processes, proc)

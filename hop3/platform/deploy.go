@@ -74,8 +74,10 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	}()
 
 	dir := p.releaseDir(req.App, release.Number)
-	if err := p.Files.MakeDir(dir); err != nil {
-		return nil, fmt.Errorf("making the release's directory: %w", err)
+	for _, d := range []string{dir, p.dataDir(req.App)} {
+		if err := p.Files.MakeDir(d); err != nil {
+			return nil, fmt.Errorf("making the release's directories: %w", err)
+		}
 	}
 	if err := req.Source.CheckOut(ctx, dir); err != nil {
 		return nil, err
@@ -100,6 +102,14 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		return nil, err
 	}
 
+	limits, err := p.limits(m.Limits, req.Out)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.countInstances(app.Name, m); err != nil {
+		return nil, err
+	}
+
 	artifact, err := p.build(ctx, release, m, resolved.Env, req.Out)
 	if err != nil {
 		return nil, err
@@ -112,6 +122,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Hosts = hosts
 		r.Env = resolved.Env
 		r.AllowHTTP = m.AllowHTTP
+		r.Limits, r.Scaling = limits, m.Scaling
 		return nil
 	})
 	if err != nil {
@@ -216,6 +227,7 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 	req := hop3.BuildRequest{
 		App:      r.App,
 		Source:   p.releaseDir(r.App, r.Number),
+		AppDir:   p.appDir(r.App),
 		CacheDir: p.cacheDir(r.App),
 		LogFile:  p.buildLog(r.App),
 		Env:      vars,
@@ -345,7 +357,7 @@ func processes(m *manifest.Manifest, a hop3.Artifact, scale map[string]int) []ho
 // process, "" when it has none.
 func (p *Platform) staticRoot(r hop3.Release) string {
 	for _, proc := range r.Processes {
-		if servesHTTP(proc.Type) && proc.Count > 0 {
+		if hop3.ServesHTTP(proc.Type) && proc.Count > 0 {
 			return ""
 		}
 	}
@@ -353,9 +365,4 @@ func (p *Platform) staticRoot(r hop3.Release) string {
 		return ""
 	}
 	return filepath.Join(p.releaseDir(r.App, r.Build), filepath.FromSlash(r.Artifact.StaticRoot))
-}
-
-// servesHTTP reports whether instances of the type answer requests.
-func servesHTTP(processType string) bool {
-	return processType == hop3.ProcessWeb || processType == hop3.ProcessWSGI
 }

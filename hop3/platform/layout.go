@@ -21,6 +21,12 @@ func (p *Platform) releaseDir(app string, number int) string {
 
 func (p *Platform) srcLink(app string) string { return filepath.Join(p.appDir(app), "src") }
 
+// dataDir is what the app keeps: its HOME, and the only place besides its
+// volumes and /tmp that it may write to.
+func (p *Platform) dataDir(app string) string { return filepath.Join(p.appDir(app), "data") }
+
+func (p *Platform) volumesDir(app string) string { return filepath.Join(p.appDir(app), "volumes") }
+
 func (p *Platform) logDir(app string) string { return filepath.Join(p.appDir(app), "log") }
 
 func (p *Platform) buildLog(app string) string { return filepath.Join(p.logDir(app), "build.log") }

@@ -48,6 +48,11 @@ type Settings struct {
 	HTTPPort         int // for the URLs told to people; 0 when closed
 	HTTPSPort        int
 	SSHPort          int
+	// LimitsDefault holds for apps that ask for none, LimitsCeiling for all.
+	LimitsDefault, LimitsCeiling hop3.Limits
+	// LimitsMissing says why limits are not enforced; nil when they are.
+	LimitsMissing error
+	LimitsStrict  bool // refuse what asks for limits that are not enforced
 }
 
 // Store is the truth. See hop3/store; every method is a transaction of its

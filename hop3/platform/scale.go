@@ -2,12 +2,16 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/manifest"
 )
 
 // maxInstances bounds the instances of one process type.
@@ -75,4 +79,23 @@ func checkCounts(live hop3.Release, counts map[string]int) error {
 		return nil
 	}
 	return hop3.Errorf(hop3.CodeInvalid, "%s", joinLines(problems))
+}
+
+// countInstances lays the SCALING file of an app's venv directory, where Hop3
+// (Python) keeps it, over what the manifest declares. What `ps scale` set wins
+// over both.
+func (p *Platform) countInstances(app string, m *manifest.Manifest) error {
+	dir, err := p.Files.Open(filepath.Join(p.appDir(app), "venv"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening the venv directory of '%s': %w", app, err)
+	}
+	counts, err := manifest.LoadScaling(dir)
+	if err != nil {
+		return err
+	}
+	m.Count(counts)
+	return nil
 }

@@ -36,6 +36,14 @@ type Config struct {
 	WaitingBuilds    int
 	KeepReleases     int
 	PortRange        PortRange
+	LogMaxSize       int64 // bytes
+
+	Isolation     string // auto, required or off
+	UIDRange      UIDRange
+	LimitsStrict  bool
+	LimitsDefault hop3.Limits
+	LimitsCeiling hop3.Limits
+	BuildMemory   int64 // bytes; 0 for a share of the machine's
 
 	MaxPushSize       int64 // bytes
 	MaxArchiveSize    int64 // bytes
@@ -59,6 +67,9 @@ func (c *Config) ControlHost() string {
 	}
 	return "hop3." + c.BaseDomain
 }
+
+// UIDRange is a range of user ids, both ends included.
+type UIDRange struct{ First, Last int }
 
 // PortRange is a range of TCP ports, both ends included.
 type PortRange struct{ First, Last int }

@@ -106,6 +106,43 @@ func portRange(text string) (PortRange, error) {
 	return PortRange{First: a, Last: b}, nil
 }
 
+func uidRange(text string) (UIDRange, error) {
+	first, last, _ := strings.Cut(text, "-")
+	a, errA := number(1000, 1<<31)(strings.TrimSpace(first))
+	b, errB := number(1000, 1<<31)(strings.TrimSpace(last))
+	if errA != nil || errB != nil || b-a < 99 {
+		return UIDRange{}, errors.New("it must be two user ids above 999 with at least 100 from one to the other, as 70000-79999")
+	}
+	return UIDRange{First: a, Last: b}, nil
+}
+
+func oneOf(words ...string) func(string) (string, error) {
+	return func(text string) (string, error) {
+		if word := strings.ToLower(text); slices.Contains(words, word) {
+			return word, nil
+		}
+		return "", fmt.Errorf("it must be one of %s", strings.Join(words, ", "))
+	}
+}
+
+func boolean(text string) (bool, error) {
+	switch strings.ToLower(text) {
+	case "true", "1":
+		return true, nil
+	case "false", "0":
+		return false, nil
+	}
+	return false, errors.New("it must be true or false")
+}
+
+func cores(text string) (float64, error) {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n > 0 && n <= 4096) {
+		return 0, errors.New("it must be a number of cores above 0, as 1.5")
+	}
+	return n, nil
+}
+
 func domain(text string) (string, error) {
 	name := hop3.NormalizeHost(text)
 	if err := hop3.ValidateHost(name); err != nil || strings.HasPrefix(name, "*") {
