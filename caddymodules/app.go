@@ -109,7 +109,8 @@ func (a *App) loadPlugins(ctx caddy.Context) error {
 			return err
 		}
 		ports := a.config.PortRange
-		a.RuntimeRaw = json.RawMessage(fmt.Sprintf(`{"runtime":%q,"port_min":%d,"port_max":%d}`, name, ports.First, ports.Last))
+		a.RuntimeRaw = json.RawMessage(fmt.Sprintf(`{"runtime":%q,"port_min":%d,"port_max":%d,"log_max_bytes":%d}`,
+			name, ports.First, ports.Last, a.config.LogMaxSize))
 	}
 	if a.ProxyRaw == nil {
 		if err := checkModule("hop3.proxies", a.config.Proxy, "HOP3_PROXY_TYPE"); err != nil {

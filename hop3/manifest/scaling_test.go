@@ -59,7 +59,7 @@ func TestScalingMistakes(t *testing.T) {
 		"[scaling.web]\nmin = 3\nmax = 2":                  "above the max",
 		"[scaling.web]\nmax = 0":                           "between 1 and",
 		"[scaling.web]\nsleep-after = \"soon\"":            "is not a time",
-		"[scaling.web]\nsleep-after = \"5s\"":              "from 1m0s",
+		"[scaling.web]\nsleep-after = \"5ms\"":             "from 1s",
 		"[scaling.web]\nsleep_after = \"5m\"":              "did you mean 'sleep-after'",
 		"[run.workers]\nq = \"x\"\n[scaling.q]\nmax = 2":   "only processes that serve HTTP",
 		"[scaling]\nweb = -1":                              "between 0 and",

@@ -46,7 +46,7 @@ func (r *reading) readScalingOf(scaling *table, kind string) {
 		Min:               t.integer("min", 1, maxInstances),
 		Max:               t.integer("max", 1, maxInstances),
 		TargetConcurrency: t.integer("target-concurrency", 1, 1_000_000),
-		SleepAfter:        t.duration("sleep-after", time.Minute),
+		SleepAfter:        t.duration("sleep-after", time.Second),
 	}
 	_, hasMin := t.values["min"]
 	_, hasMax := t.values["max"]

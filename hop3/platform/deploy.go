@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -326,31 +325,6 @@ func (p *Platform) checkDisk(app string) error {
 			WithHint("At least %d MB and %d files must be free. The running release is not affected.", minBytes>>20, minInodes)
 	}
 	return nil
-}
-
-// processes returns what a release runs: what the manifest declares, else what
-// the artifact offers, with the wanted counts.
-func processes(m *manifest.Manifest, a hop3.Artifact, scale map[string]int) []hop3.Process {
-	out := make([]hop3.Process, 0, len(m.Processes)+len(a.Processes))
-	seen := map[string]int{}
-	// The artifact comes second: a toolchain may turn a declared type into
-	// the command that runs it, as wsgi.
-	offered := slices.Clone(a.Processes)
-	for i := range offered {
-		offered[i].Count = max(offered[i].Count, 1)
-	}
-	for _, proc := range slices.Concat(m.Processes, offered) {
-		if n, ok := scale[proc.Type]; ok {
-			proc.Count = n
-		}
-		if i, ok := seen[proc.Type]; ok {
-			out[i].Command = proc.Command
-			continue
-		}
-		seen[proc.Type] = len(out)
-		out = append(out, proc)
-	}
-	return out
 }
 
 // staticRoot returns the absolute directory a release serves without a
