@@ -39,8 +39,14 @@ func loadRepository(t *testing.T, s *server, app string) (dir string) {
 // every other change that replaces what runs. No request may fail, no
 // WebSocket may break, a download begun on the first release must end whole.
 func TestRedeployUnderLoad(t *testing.T) {
+	for _, runtime := range runtimes(t) {
+		t.Run(runtime, func(t *testing.T) { redeployUnderLoad(t, runtime) })
+	}
+}
+
+func redeployUnderLoad(t *testing.T, runtime string) {
 	const redeploys, sockets, perSecond = 10, 4, 220
-	s := startServer(t)
+	s := startServerWith(t, "PROCESS_MANAGER="+runtime)
 	dir := loadRepository(t, s, "load")
 	if _, err := s.run(dir, "git", "push", "hop3", "main"); err != nil {
 		t.Fatal(err)

@@ -65,6 +65,9 @@ func newServer(dir string) (*server, error) {
 		"GOFLAGS=-modcacherw", "GOMODCACHE="+goEnv("GOMODCACHE"), "GOCACHE="+goEnv("GOCACHE"),
 		"HTTP_PORT="+strconv.Itoa(s.http), "HTTPS_PORT="+strconv.Itoa(s.https), "SSH_PORT="+strconv.Itoa(s.ssh), "HOP3_PORT="+strconv.Itoa(s.rpc),
 		"BIND=127.0.0.1",
+		// Not auto: a story runs the same wherever it runs. Those that are
+		// told on every runtime say so.
+		"PROCESS_MANAGER=native",
 	)
 	return s, nil
 }
@@ -72,6 +75,30 @@ func newServer(dir string) (*server, error) {
 // startServer is newServer and start for a Go test, with everything ended at
 // its end. It runs another program than `hop3 run` when one is given.
 func startServer(t *testing.T, program ...string) *server {
+	t.Helper()
+	s := prepareServer(t)
+	if program != nil {
+		s.program = program
+	}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// startServerWith is startServer with more variables in the environment.
+func startServerWith(t *testing.T, env ...string) *server {
+	t.Helper()
+	s := prepareServer(t)
+	s.env = append(s.env, env...)
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// prepareServer is newServer with everything ended at the test's end.
+func prepareServer(t *testing.T) *server {
 	t.Helper()
 	s, err := newServer(t.TempDir())
 	if err != nil {
@@ -84,13 +111,16 @@ func startServer(t *testing.T, program ...string) *server {
 			t.Logf("server log:\n%s", tail(log, 8000))
 		}
 	})
-	if program != nil {
-		s.program = program
-	}
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
 	return s
+}
+
+// runtimes are those this machine can run apps with. tests/run installs uWSGI.
+func runtimes(t *testing.T) []string {
+	if _, err := exec.LookPath("uwsgi"); err == nil {
+		return []string{"native", "uwsgi"}
+	}
+	t.Log("without uwsgi: it is not installed")
+	return []string{"native"}
 }
 
 // start runs the server's program, with more arguments, and waits until it
@@ -168,7 +198,12 @@ func (s *server) end() {
 
 // processes returns the living processes that were given something of the
 // server's home in their environment: its apps, hooks and builds.
-func (s *server) processes() []int {
+func (s *server) processes() []int { return withEnviron(s.home + "/apps/") }
+
+// processesOf returns the processes of one app.
+func (s *server) processesOf(app string) []int { return withEnviron(s.home + "/apps/" + app + "/") }
+
+func withEnviron(text string) []int {
 	var pids []int
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -177,7 +212,7 @@ func (s *server) processes() []int {
 			continue
 		}
 		environ, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err == nil && bytes.Contains(environ, []byte(s.home+"/apps/")) {
+		if err == nil && bytes.Contains(environ, []byte(text)) {
 			pids = append(pids, pid)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -203,9 +204,15 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		if proc.Type != hop3.ProcessStatic && proc.Type != hop3.ProcessCron && proc.Count > 0 {
 			l.Processes = append(l.Processes, proc)
 		}
+		// PHP's own server answers one request at a time unless told.
+		if _, set := vars[phpWorkers]; !set && (strings.Contains(proc.Command, "php -S") || strings.Contains(proc.Command, "artisan serve")) {
+			vars[phpWorkers] = "8"
+		}
 	}
 	return l
 }
+
+const phpWorkers = "PHP_CLI_SERVER_WORKERS"
 
 // route is where a release's requests go.
 func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {

@@ -88,6 +88,7 @@ func New(ctx context.Context, dir, binary string) (*Server, error) {
 		"HTTP_PORT="+strconv.Itoa(s.HTTP), "HTTPS_PORT="+strconv.Itoa(s.https),
 		"SSH_PORT="+strconv.Itoa(s.SSH), "HOP3_PORT="+strconv.Itoa(s.rpc),
 		"BIND=127.0.0.1",
+		"PROCESS_MANAGER=native", // not whatever is installed
 	)
 	return s, nil
 }
@@ -187,6 +188,35 @@ func (s *Server) Command(ctx context.Context, dir, name string, args ...string) 
 func (s *Server) Git(ctx context.Context, dir string, args ...string) error {
 	if out, err := s.Command(ctx, dir, "git", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("git %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// Push makes a repository of files, with programs that are copied into it, and
+// pushes it as a new app.
+func (s *Server) Push(ctx context.Context, app string, files map[string]string, programs ...string) error {
+	dir := filepath.Join(s.Dir, "src-"+app)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	for _, program := range programs {
+		b, err := os.ReadFile(program)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(program)), b, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "one"}, {"push", "-q", s.Remote(app), "main"}} {
+		if err := s.Git(ctx, dir, args...); err != nil {
+			return err
+		}
 	}
 	return nil
 }
