@@ -10,7 +10,7 @@ type CronEntry struct {
 	// Schedule is five fields, or a word such as @daily. See hop3/cron.
 	Schedule string
 	Command  string // a shell command of the app's developer
-	// TimeZone is an IANA name; "" means UTC.
+	// TimeZone is an IANA name; "" means the app's variable TZ, else UTC.
 	TimeZone string
 	// Timeout is after how long a run is ended; 0 means the default.
 	Timeout time.Duration
@@ -33,5 +33,5 @@ type CronRun struct {
 	// Error says why there is no exit code: "timed out after 1h", "skipped:
 	// the run before still runs", "the server ended".
 	Error   string
-	LogFile string // what it wrote, "" when it did not start
+	LogFile string // what it wrote, a name in the app's log/cron; "" when it did not start
 }

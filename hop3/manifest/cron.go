@@ -2,47 +2,69 @@ package manifest
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/cron"
 )
 
-var cronFields = []struct {
-	name     string
-	min, max int
-}{
-	{"minute", 0, 59}, {"hour", 0, 23}, {"day of the month", 1, 31}, {"month", 1, 12}, {"day of the week", 0, 7},
+// maxCron bounds the cron entries of an app.
+const maxCron = 100
+
+// timeField is what is a sixth time field rather than a program's name.
+var timeField = regexp.MustCompile(`^[0-9*?][0-9*/,-]*$`)
+
+// cronLine reads "m h dom mon dow command" or "@daily command"; problem says
+// what is wrong with it, "" when nothing is.
+func cronLine(line string) (entry hop3.CronEntry, problem string) {
+	fields := 5
+	if strings.HasPrefix(line, "@") {
+		fields = 1
+	}
+	words := strings.Fields(line)
+	command := line
+	for range min(fields, len(words)) {
+		command = strings.TrimSpace(command)
+		end := strings.IndexFunc(command, isSpace)
+		if end < 0 {
+			end = len(command)
+		}
+		command = command[end:]
+	}
+	entry.Schedule = strings.Join(words[:min(fields, len(words))], " ")
+	entry.Command = strings.TrimSpace(command)
+	switch {
+	case len(words) > fields && fields > 1 && timeField.MatchString(words[fields]):
+		return entry, fmt.Sprintf("Invalid cron pattern: %q looks like a sixth time field; there are five, without seconds, and then the command", cut(words[fields]))
+	case len(words) <= fields && fields > 1:
+		return entry, fmt.Sprintf("Invalid cron pattern: five time fields and a command are needed, found %q", cut(line))
+	}
+	if problem := scheduleProblem(entry.Schedule); problem != "" {
+		return entry, problem
+	}
+	if entry.Command == "" {
+		return entry, fmt.Sprintf("%s has no command behind it", entry.Schedule)
+	}
+	return entry, ""
 }
 
-// cronProblem says what is wrong with "m h dom mon dow command", "" when nothing
-// is. A field is made of *, N, N-M, each optionally with /STEP, and commas between them.
-func cronProblem(line string) string {
-	words := strings.Fields(line)
-	if len(words) <= len(cronFields) {
-		return fmt.Sprintf("Invalid cron pattern: five time fields and a command are needed, found %q", cut(line))
-	}
-	for i, field := range cronFields {
-		for _, part := range strings.Split(words[i], ",") {
-			if !validCronPart(part, field.min, field.max) {
-				return fmt.Sprintf("Invalid cron pattern: %q is not a %s (%d-%d, '*' or '*/N')", cut(words[i]), field.name, field.min, field.max)
-			}
-		}
+// isSpace is what strings.Fields splits at.
+func isSpace(r rune) bool { return strings.TrimSpace(string(r)) == "" }
+
+func scheduleProblem(schedule string) string {
+	if _, err := cron.Parse(schedule); err != nil {
+		return "Invalid cron pattern: " + hop3.MessageOf(err)
 	}
 	return ""
 }
 
-func validCronPart(part string, low, high int) bool {
-	span, step, stepped := strings.Cut(part, "/")
-	if stepped && !within(step, 1, high) {
-		return false
+// nameCron gives the entries without a name one by their place.
+func nameCron(entries []hop3.CronEntry) {
+	for i := range entries {
+		if entries[i].Name == "" {
+			entries[i].Name = hop3.ProcessCron + "." + strconv.Itoa(i+1)
+		}
 	}
-	if span == "*" {
-		return true
-	}
-	from, to, ranged := strings.Cut(span, "-")
-	return within(from, low, high) && (!ranged || within(to, low, high))
-}
-
-func within(s string, low, high int) bool {
-	n, err := strconv.Atoi(s)
-	return err == nil && n >= low && n <= high
 }

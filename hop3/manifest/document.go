@@ -125,7 +125,20 @@ func (l *locator) keyValue(table []string, node *unstable.Node) {
 		}
 		return
 	}
+	if value.Kind == unstable.Array && len(path) < maxDepth {
+		l.array(path, value)
+	}
 	l.literals[join(path)] = string(value.Data)
+}
+
+// array records the lines of the strings of a list.
+func (l *locator) array(path []string, value *unstable.Node) {
+	i := 0
+	for children := value.Children(); children.Next(); i++ {
+		if node := children.Node(); node.Kind == unstable.String {
+			l.at(join(append(slices.Clone(path), strconv.Itoa(i))), node)
+		}
+	}
 }
 
 func (l *locator) at(path string, node *unstable.Node) {

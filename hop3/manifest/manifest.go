@@ -19,8 +19,7 @@ type Manifest struct {
 	BeforeBuild []string
 	AfterBuild  []string
 	// Processes are in the order of the files. The command of a static
-	// process is a directory, that of a wsgi process a module and a callable,
-	// that of a cron process five time fields and a command.
+	// process is a directory, that of a wsgi process a module and a callable.
 	Processes []hop3.Process
 	BeforeRun []string // run once before the processes start
 	Release   []string // the Procfile's release line, run after BeforeRun
@@ -39,6 +38,8 @@ type Manifest struct {
 	// Scaling holds the process types whose number of instances follows the
 	// load, or that sleep.
 	Scaling map[string]hop3.Scaling
+	// Cron is what runs at certain times, every entry with a name.
+	Cron []hop3.CronEntry
 	// Unsupported names what is declared and has no effect on this server.
 	Unsupported []string
 	// Warnings are sentences for whoever deploys.
@@ -88,6 +89,10 @@ func (m *Manifest) merge(declared processes, procfile *procfile) {
 		entries = entries.without(webTypes...)
 	}
 	m.Processes = entries.overlay(declared)
+	if len(m.Cron) == 0 {
+		m.Cron = procfile.cron
+	}
+	nameCron(m.Cron)
 	if len(m.BeforeBuild) == 0 {
 		m.BeforeBuild = procfile.hooks["prebuild"]
 	}

@@ -52,10 +52,12 @@ func TestProcfile(t *testing.T) {
 	want := []hop3.Process{
 		{Type: "web", Command: "gunicorn app:app --bind 0.0.0.0:$PORT", Count: 1},
 		{Type: "worker", Command: "run worker", Count: 1},
-		{Type: "cron", Command: "*/5 0 * * 1-5 clean * up", Count: 1},
 	}
 	if !reflect.DeepEqual(m.Processes, want) || !reflect.DeepEqual(m.Build.Processes, want) {
 		t.Errorf("Processes = %+v", m.Processes)
+	}
+	if want := []hop3.CronEntry{{Name: "cron.1", Schedule: "*/5 0 * * 1-5", Command: "clean * up"}}; !reflect.DeepEqual(m.Cron, want) {
+		t.Errorf("Cron = %+v", m.Cron)
 	}
 	hooks := [][]string{m.BeforeBuild, m.AfterBuild, m.BeforeRun, m.Release}
 	if !reflect.DeepEqual(hooks, [][]string{{"echo 1"}, {"echo 2"}, {"echo 3"}, {"migrate"}}) {

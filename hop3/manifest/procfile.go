@@ -14,6 +14,7 @@ import (
 type procfile struct {
 	processes processes
 	hooks     map[string][]string
+	cron      []hop3.CronEntry
 }
 
 // hookKinds are lines of a Procfile that are not processes: they run once.
@@ -61,6 +62,8 @@ func (p *procfile) add(line string, number int, seen map[string]int) error {
 		return fmt.Errorf("%s has no command", kind)
 	case strings.ContainsRune(command, 0):
 		return fmt.Errorf("the command of %s contains a NUL byte", kind)
+	case kind == hop3.ProcessCron:
+		return p.addCron(command)
 	case seen[kind] != 0:
 		return fmt.Errorf("%s is declared already on line %d", kind, seen[kind])
 	}
@@ -69,12 +72,20 @@ func (p *procfile) add(line string, number int, seen map[string]int) error {
 		p.hooks[kind] = []string{command}
 		return nil
 	}
-	if kind == hop3.ProcessCron {
-		if problem := cronProblem(command); problem != "" {
-			return errors.New(problem)
-		}
-	}
 	p.processes = append(p.processes, hop3.Process{Type: kind, Command: command, Count: 1})
+	return nil
+}
+
+// addCron adds a cron line; there may be several.
+func (p *procfile) addCron(line string) error {
+	entry, problem := cronLine(line)
+	switch {
+	case problem != "":
+		return errors.New(problem)
+	case len(p.cron) == maxCron:
+		return fmt.Errorf("there are more than %d cron lines", maxCron)
+	}
+	p.cron = append(p.cron, entry)
 	return nil
 }
 

@@ -34,6 +34,10 @@ func readWorkers(r *reading, run *table) {
 	}
 	m := r.manifest
 	for _, kind := range slices.Sorted(maps.Keys(t.values)) {
+		if kind == hop3.ProcessCron {
+			readCronWorkers(r, t)
+			continue
+		}
 		command := strings.TrimSpace(t.text(kind))
 		switch {
 		case hop3.ValidateProcessType(kind) != nil:
@@ -49,11 +53,6 @@ func readWorkers(r *reading, run *table) {
 		case kind == hop3.ProcessWeb && r.processes.index(kind) >= 0:
 			t.fail(kind, "[run].start declares 'web' already")
 		default:
-			if kind == hop3.ProcessCron {
-				if problem := cronProblem(command); problem != "" {
-					t.fail(kind, "%s", problem)
-				}
-			}
 			*r.processes = append(*r.processes, hop3.Process{Type: kind, Command: command, Count: 1})
 		}
 	}

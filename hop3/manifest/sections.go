@@ -12,6 +12,7 @@ var sections = []section{
 	{"build", readBuild},
 	{"deploy", readDeploy},
 	{"run", readRun},
+	{"cron", readCron},
 	{"healthcheck", readHealthcheck},
 	{"env", readEnv},
 	{"domains", readDomains},
