@@ -1,5 +1,7 @@
 // Package logfile is the log files of instances: plain files that processes
-// append to, kept below a size by a Rotator that the processes know nothing of.
+// append to, <type>.<ordinal>.log. A Rotator, which the processes know nothing
+// of, keeps them below a size and writes down when they grew; Read merges the
+// lines of many by time, and follows them.
 //
 // The package needs Linux.
 package logfile
@@ -7,8 +9,6 @@ package logfile
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -25,24 +25,38 @@ import (
 // file is emptied; since they append, they go on at its new end. A line
 // written between the copy and the emptying is lost.
 //
+// It also keeps the times of the lines, in a file beside each log.
+//
 // It sleeps until a file is written to (inotify). A busy file is looked at
 // every busyPause, so that it outgrows the size by no more than the disk takes
-// in that time.
+// in that time; one that outgrows it each time, sooner.
 type Rotator struct {
 	max     int64
 	logger  *zap.Logger
 	inotify *os.File // nil: not available, all files are looked at every slowPause
 
+	looking sync.Mutex // held while a file is looked at; before mu
+
 	mu      sync.Mutex
-	fd      int                        // inotify's descriptor; -1 when there is none, or none any more
-	holders map[string]map[string]bool // file -> markers of the instances that write to it
-	watches map[int32]string           // inotify's number -> file
-	polled  map[string]bool            // files beyond the kernel's limit of watches
+	fd      int // inotify's descriptor; -1 when there is none, or none any more
+	files   map[string]*watched
+	watches map[int32]string // inotify's number -> file
+	polled  map[string]bool  // files beyond the kernel's limit of watches
+}
+
+// watched is a file that instances write to.
+type watched struct {
+	holders map[string]bool // markers of the instances
+
+	// Under Rotator.looking:
+	clock  *clock
+	failed bool // its last rotation
 }
 
 const (
-	busyPause = 50 * time.Millisecond
-	slowPause = 2 * time.Second
+	busyPause  = 50 * time.Millisecond
+	floodPause = 5 * time.Millisecond
+	slowPause  = 2 * time.Second
 )
 
 // NewRotator returns a Rotator for files of max bytes. Run makes it work.
@@ -51,7 +65,7 @@ func NewRotator(max int64, logger *zap.Logger) *Rotator {
 		max:     max,
 		logger:  logger,
 		fd:      -1,
-		holders: make(map[string]map[string]bool),
+		files:   make(map[string]*watched),
 		watches: make(map[int32]string),
 		polled:  make(map[string]bool),
 	}
@@ -70,17 +84,29 @@ func Open(file string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return nil, err
 	}
-	return openRegular(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	f, err := openRegular(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	if err != nil {
+		return nil, err
+	}
+	if c := newClock(file, 0); c.size == 0 {
+		// Before the first line, so that its time is known. Without, it is not.
+		if info, err := f.Stat(); err == nil {
+			_ = c.observe(info, time.Now())
+		}
+	}
+	return f, nil
 }
 
 // Watch begins to watch a file for an instance, and again when the file was
 // replaced.
 func (r *Rotator) Watch(file, holder string) {
 	r.mu.Lock()
-	if r.holders[file] == nil {
-		r.holders[file] = make(map[string]bool)
+	w := r.files[file]
+	if w == nil {
+		w = &watched{holders: make(map[string]bool)}
+		r.files[file] = w
 	}
-	r.holders[file][holder] = true
+	w.holders[holder] = true
 	if r.fd >= 0 {
 		wd, err := unix.InotifyAddWatch(r.fd, file, unix.IN_MODIFY)
 		if err == nil {
@@ -93,18 +119,24 @@ func (r *Rotator) Watch(file, holder string) {
 		}
 	}
 	r.mu.Unlock()
-	r.rotate(file) // it may have grown while no server ran
+	r.looking.Lock()
+	w.clock = nil // it may have been made anew
+	r.looking.Unlock()
+	r.look(file) // it may have grown while no server ran
 }
 
 // Unwatch ends what Watch began.
 func (r *Rotator) Unwatch(file, holder string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.holders[file], holder)
-	if len(r.holders[file]) > 0 {
+	w := r.files[file]
+	if w == nil {
 		return
 	}
-	delete(r.holders, file)
+	if delete(w.holders, holder); len(w.holders) > 0 {
+		return
+	}
+	delete(r.files, file)
 	delete(r.polled, file)
 	for wd, f := range r.watches {
 		if f == file {
@@ -118,7 +150,7 @@ func (r *Rotator) Unwatch(file, holder string) {
 func (r *Rotator) Run(ctx context.Context) {
 	if r.inotify == nil {
 		for sleep(ctx, slowPause) {
-			r.rotateAll(r.all())
+			r.lookAll(r.all())
 		}
 		return
 	}
@@ -130,19 +162,24 @@ func (r *Rotator) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		flood := false
 		n, err := r.inotify.Read(events)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			r.rotateAll(r.unwatched())
+			flood = r.lookAll(r.unwatched())
 		case err != nil:
 			r.logger.Error("watching log files", zap.Error(err))
 			return
 		default:
-			r.rotateAll(r.written(events[:n]))
+			flood = r.lookAll(r.written(events[:n]))
 		}
-		if !sleep(ctx, busyPause) {
+		pause := busyPause
+		if flood {
+			pause = floodPause
+		}
+		if !sleep(ctx, pause) {
 			return
 		}
 	}
@@ -164,7 +201,7 @@ func (r *Rotator) all() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	files := make(map[string]bool)
-	for f := range r.holders {
+	for f := range r.files {
 		files[f] = true
 	}
 	return files
@@ -188,64 +225,49 @@ func (r *Rotator) limitRead() {
 	_ = r.inotify.SetReadDeadline(deadline)
 }
 
-func (r *Rotator) rotateAll(files map[string]bool) {
+// lookAll looks at files; it reports whether one of them was rotated.
+func (r *Rotator) lookAll(files map[string]bool) (rotated bool) {
 	for f := range files {
-		r.rotate(f)
+		if r.look(f) {
+			rotated = true
+		}
 	}
+	return rotated
 }
 
-// rotate empties a file that is larger than the limit, keeping its end as
-// file.1 and what was there as file.2.
-func (r *Rotator) rotate(file string) {
-	if err := rotate(file, r.max); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.logger.Warn("rotating a log", zap.String("file", file), zap.Error(err))
+// look notes how long a file is now, and rotates it when that is too long.
+func (r *Rotator) look(file string) (rotated bool) {
+	r.looking.Lock()
+	defer r.looking.Unlock()
+	r.mu.Lock()
+	w := r.files[file]
+	r.mu.Unlock()
+	if w == nil {
+		return false
 	}
-}
-
-func rotate(file string, limit int64) error {
 	info, err := os.Lstat(file)
-	if err != nil || info.Size() <= limit {
-		return err
+	if err != nil || !info.Mode().IsRegular() {
+		return false
 	}
-	src, err := openRegular(file, os.O_RDWR)
-	if err != nil {
-		return err
+	if w.clock == nil {
+		w.clock = newClock(file, r.max)
 	}
-	defer src.Close()
-	if err := os.Rename(file+".1", file+".2"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err := w.clock.observe(info, time.Now()); err != nil {
+		r.logger.Debug("noting the times of a log", zap.String("file", file), zap.Error(err))
 	}
-	dst, err := os.OpenFile(file+".1", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
-	if err != nil {
-		return err
+	if info.Size() <= r.max {
+		return false
 	}
-	if _, err := src.Seek(max(info.Size()-limit, 0), io.SeekStart); err != nil {
-		return errors.Join(err, dst.Close())
+	err = rotate(file, r.max, w.clock)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if !w.failed { // a full disk is not filled with words about it
+			r.logger.Warn("rotating a log", zap.String("file", file), zap.Error(err))
+		}
+		w.failed = true
+		return false
 	}
-	// A writer may be as fast as the copy: it does not run after it for ever.
-	_, err = io.Copy(dst, io.LimitReader(src, 2*limit))
-	if err := errors.Join(err, dst.Close()); err != nil {
-		return fmt.Errorf("copying the log: %w", err)
-	}
-	return src.Truncate(0)
-}
-
-func openRegular(file string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(file, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o640)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", file)
-	}
-	if err == nil {
-		err = unix.SetNonblock(int(f.Fd()), false) // instances inherit the flag
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	w.failed = false
+	return err == nil
 }
 
 // sleep returns false when ctx ends first.
