@@ -31,7 +31,7 @@ type child struct {
 
 // start starts cmd with its streams read line by line. The callbacks are never
 // called at once; without onErr both streams are one pipe.
-func start(cmd *exec.Cmd, onOut, onErr func(string)) (_ *child, err error) {
+func start(cmd *exec.Cmd, at *place, onOut, onErr func(string)) (_ *child, err error) {
 	p := &child{cmd: cmd}
 	var writers []*os.File
 	defer func() {
@@ -59,7 +59,7 @@ func start(cmd *exec.Cmd, onOut, onErr func(string)) (_ *child, err error) {
 	}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	if err := at.start(cmd); err != nil {
 		return nil, err
 	}
 	// A build yields to the apps that serve. It may end before this.

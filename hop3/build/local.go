@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/sandbox"
 )
 
 func init() {
@@ -29,9 +29,19 @@ type Local struct {
 	// any, all those compiled in are used, Hop3's own first.
 	ToolchainsRaw []json.RawMessage `json:"toolchains,omitempty" caddy:"namespace=hop3.toolchains inline_key=toolchain"`
 
+	// Memory caps what all commands of one build may use together, in bytes.
+	// Default: three quarters of the machine's.
+	Memory int64 `json:"memory,omitempty"`
+
 	// Toolchains are the loaded ones.
 	Toolchains []hop3.Toolchain `json:"-"`
+
+	sandbox *sandbox.Sandbox
 }
+
+// UseSandbox has builds run as their app's user, in a control group of their
+// own. It is called before the first build.
+func (l *Local) UseSandbox(s *sandbox.Sandbox) { l.sandbox = s }
 
 // CaddyModule describes the module.
 func (*Local) CaddyModule() caddy.ModuleInfo {
@@ -79,13 +89,21 @@ func (l *Local) Build(ctx context.Context, req hop3.BuildRequest) (artifact hop3
 		err = errors.Join(err, log.close(err))
 	}()
 	out := log.tee(req.Out)
+	place, err := l.prepare(req)
+	if err != nil {
+		return hop3.Artifact{}, err
+	}
+	defer func() {
+		err = errors.Join(err, place.clear())
+	}()
 	home := filepath.Join(req.CacheDir, "home")
-	if err := os.MkdirAll(home, 0o755); err != nil {
+	if err := place.makeDir(home); err != nil {
 		return hop3.Artifact{}, fmt.Errorf("making the build's home: %w", err)
 	}
 	b := &building{
 		request: req,
-		runner:  &Runner{Dir: req.Source, Env: childEnv(home, req.Env), Out: out},
+		runner:  &Runner{Dir: req.Source, Env: childEnv(home, req.Env), Out: out, place: place},
+		place:   place,
 		out:     out,
 	}
 	return b.run(ctx, l.choose)
@@ -95,6 +113,7 @@ func (l *Local) Build(ctx context.Context, req hop3.BuildRequest) (artifact hop3
 type building struct {
 	request  hop3.BuildRequest
 	runner   *Runner
+	place    *place
 	out      hop3.Output
 	artifact hop3.Artifact
 }
@@ -127,17 +146,21 @@ func (b *building) run(ctx context.Context, choose func(hop3.BuildRequest) ([]ch
 
 func (b *building) toolchain(ctx context.Context, t hop3.Toolchain) error {
 	cache := filepath.Join(b.request.CacheDir, t.Name())
-	if err := os.MkdirAll(cache, 0o755); err != nil {
+	if err := b.place.makeDir(cache); err != nil {
 		return fmt.Errorf("making the cache of %s: %w", t.Name(), err)
 	}
-	artifact, err := t.Build(ctx, &hop3.Build{
-		App:     b.request.App,
-		Source:  b.request.Source,
-		Cache:   cache,
-		Env:     b.request.Env,
-		Options: b.request.Options,
-		Runner:  b.runner,
-		Out:     b.out,
+	var artifact hop3.Artifact
+	err := b.place.as(b.out, func(out hop3.Output) (err error) {
+		artifact, err = t.Build(ctx, &hop3.Build{
+			App:     b.request.App,
+			Source:  b.request.Source,
+			Cache:   cache,
+			Env:     b.request.Env,
+			Options: b.request.Options,
+			Runner:  b.runner,
+			Out:     out,
+		})
+		return err
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,8 @@ type Runner struct {
 	Dir string      // default working directory
 	Env hop3.Env    // complete environment, before what a command adds
 	Out hop3.Output // receives what the commands print
+
+	place *place // nil: as the server's user
 }
 
 // Run runs a command to its end. See hop3.Runner.
@@ -63,13 +65,18 @@ func (r *Runner) run(ctx context.Context, c hop3.Command, onOut, onErr func(stri
 		return canceled(c, ctx)
 	}
 	cmd := r.command(c)
-	p, err := start(cmd, onOut, onErr)
+	killed := r.place.oomKills()
+	p, err := start(cmd, r.place, onOut, onErr)
 	if err != nil {
 		return notStarted(c, cmd, err)
 	}
 	err = p.wait(ctx)
 	if ctx.Err() != nil {
 		return canceled(c, ctx)
+	}
+	if err != nil && r.place.oomKills() > killed {
+		return hop3.Errorf(hop3.CodeDeploy, "the command `%s` failed: the build ran out of memory: its limit is %s: %w", describe(c), size(r.place.memory), err).
+			WithHint("Builds may use more when the server's administrator sets BUILD_MEMORY, or when the build does less at once.")
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

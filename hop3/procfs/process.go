@@ -71,6 +71,22 @@ func Variable(pid int, name string) (string, bool) {
 	return "", false
 }
 
+// User returns the real user of the process pid, and false when it has gone.
+func User(pid int) (uid int, ok bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, false
+	}
+	// Uid: real effective saved file-system
+	_, rest, _ := bytes.Cut(b, []byte("\nUid:"))
+	f := bytes.Fields(rest)
+	if len(f) == 0 {
+		return 0, false
+	}
+	uid, err = strconv.Atoi(string(f[0]))
+	return uid, err == nil
+}
+
 // BootID returns a random name of the machine's current uptime.
 func BootID() (string, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

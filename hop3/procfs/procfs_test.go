@@ -45,6 +45,9 @@ func TestProcessesAndTheirVariables(t *testing.T) {
 	if v, ok := Variable(p.PID, "NAM"); ok {
 		t.Errorf("NAM is %q", v)
 	}
+	if uid, ok := User(p.PID); !ok || uid != os.Getuid() {
+		t.Errorf("its user is %d, %v, want %d", uid, ok, os.Getuid())
+	}
 	all, err := All()
 	if err != nil {
 		t.Fatal(err)

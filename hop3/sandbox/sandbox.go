@@ -3,17 +3,27 @@
 // processes, in a control group that limits and counts what they use.
 //
 // It does what this process has the rights for; Isolation and Limits say what
-// is missing. The package needs Linux.
+// is missing. The package needs Linux, isolation 5.12 or later.
+//
+// There is no helper process: a thread of the server takes on the place (a
+// mount namespace, no new privileges, on v1 the control group), forks, and
+// ends. What a thread has taken on never gets back to the server.
 package sandbox
 
 import (
 	"context"
-	"os/exec"
-	"syscall"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
 
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/cgroup"
 )
 
 // Modes of isolation.
@@ -34,73 +44,171 @@ type Options struct {
 }
 
 // Sandbox makes places for processes. A nil Sandbox starts them as the
-// server's user, with no isolation and no group.
-type Sandbox struct{}
+// server's user, with no isolation and no group. Its methods are safe for
+// concurrent use.
+type Sandbox struct {
+	given       string // the home as Specs name it
+	home        string // without symbolic links
+	first, last int
+	tree        *cgroup.Tree // nil: there are no groups
+	isolation   error
+	limits      error
+
+	mu   sync.Mutex // one app gets its user at a time
+	next int        // the next user to try
+}
 
 // Open finds out what this process may do, and says so once in the log.
-func Open(o Options) (*Sandbox, error) { return &Sandbox{}, nil }
+func Open(o Options) (*Sandbox, error) {
+	home, err := filepath.EvalSymlinks(o.Home)
+	if err != nil || !filepath.IsAbs(home) {
+		return nil, fmt.Errorf("finding the home %q: %w", o.Home, errors.Join(err, errIfNot(filepath.IsAbs(o.Home), "it is not an absolute path")))
+	}
+	if home == "/" || home == "/tmp" || home == "/var/tmp" {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "the home cannot be %s", home)
+	}
+	if o.FirstUID == 0 && o.LastUID == 0 {
+		o.FirstUID, o.LastUID = 70000, 79999
+	}
+	if o.FirstUID < 1000 || o.LastUID < o.FirstUID {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "%d to %d cannot be the users of apps", o.FirstUID, o.LastUID).
+			WithHint("Numbers below 1000 belong to the system.")
+	}
+	sum := sha256.Sum256([]byte(home))
+	s := &Sandbox{
+		given: filepath.Clean(o.Home), home: home, first: o.FirstUID, last: o.LastUID,
+		next: o.FirstUID + (int(sum[0])<<16|int(sum[1])<<8|int(sum[2]))%(o.LastUID-o.FirstUID+1),
+	}
+	if s.tree, err = cgroup.Open(hex.EncodeToString(sum[:6])); err != nil {
+		s.limits = fmt.Errorf("control groups cannot be used: %w", err)
+	} else if missing := s.tree.Missing(); len(missing) > 0 {
+		s.limits = fmt.Errorf("the kernel gives this server no control group controller for: %s", strings.Join(missing, ", "))
+	}
+	switch o.Mode {
+	case "", Auto, Required:
+		s.isolation = s.try()
+	case Off:
+		s.isolation = errors.New("isolation is switched off in the server's configuration")
+	default:
+		return nil, hop3.Errorf(hop3.CodeInvalid, "%q is not a mode of isolation", o.Mode).
+			WithHint("Choose auto, required or off.")
+	}
+	if o.Mode == Required && s.isolation != nil {
+		err := hop3.Errorf(hop3.CodeUnavailable, "apps cannot be isolated from each other, which this server requires: %w", s.isolation)
+		return nil, errors.Join(err, s.Close())
+	}
+	s.report(o)
+	return s, nil
+}
+
+func errIfNot(ok bool, text string) error {
+	if ok {
+		return nil
+	}
+	return errors.New(text)
+}
+
+// report says in the log what apps are protected by.
+func (s *Sandbox) report(o Options) {
+	if o.Logger == nil {
+		return
+	}
+	switch {
+	case o.Mode == Off:
+		o.Logger.Info("apps are not isolated from each other: " + s.isolation.Error())
+	case s.isolation != nil:
+		o.Logger.Warn("apps are not isolated from each other and could read the server's secrets: " + oneLine(s.isolation))
+	}
+	if s.limits != nil {
+		o.Logger.Warn("limits of memory, CPU or processes are not enforced: " + oneLine(s.limits))
+	}
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // Isolation returns nil when the processes of apps are isolated, else an error
 // whose text says why they are not.
-func (s *Sandbox) Isolation() error { return nil }
+func (s *Sandbox) Isolation() error {
+	if s == nil {
+		return errors.New("there is no sandbox")
+	}
+	return s.isolation
+}
 
 // Limits returns nil when limits are enforced, else an error whose text says
 // why they are not.
-func (s *Sandbox) Limits() error { return nil }
-
-// Spec says whose processes are started and what they see.
-type Spec struct {
-	App string
-	// Group is their control group, as "apps/blog/12/web.1"; Capped is the
-	// one above it, or the same, that Limits are set on: "apps/blog/12".
-	Group, Capped string
-	Limits        hop3.Limits
-	Weight        int      // share of a busy CPU; 0 means the default of 100
-	AppDir        string   // read-only; made the app's
-	Writable      []string // made when missing, given to the app's user
-	ReadOnly      []string // other directories of the home they see
+func (s *Sandbox) Limits() error {
+	if s == nil {
+		return errors.New("there is no sandbox")
+	}
+	return s.limits
 }
-
-// Plan is a place made ready: the group exists, the directories are there and
-// belong to the app's user. It can be written down as JSON and used by another
-// process of the same rights, for as long as the machine runs.
-type Plan struct {
-	UID, GID int // 0 when there is no user of its own
-	Group    string
-}
-
-// Prepare makes a place ready. It is cheap when it is ready already.
-func (s *Sandbox) Prepare(spec Spec) (*Plan, error) { return &Plan{}, nil }
-
-// Start starts cmd in the place. cmd.SysProcAttr may be set; credentials and
-// group are added to it. A nil Plan starts it as it is.
-func (p *Plan) Start(cmd *exec.Cmd) error { return cmd.Start() }
-
-// ForkExec is Start by syscall.ForkExec. A nil Plan forks as it is.
-func (p *Plan) ForkExec(argv0 string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
-	return syscall.ForkExec(argv0, argv, attr)
-}
-
-// Exec replaces the calling process by argv in the place; it returns only when
-// that failed.
-func (p *Plan) Exec(argv, env []string) error { return nil }
 
 // Pids returns the processes of a group; none when there are no groups.
-func (s *Sandbox) Pids(group string) ([]int, error) { return nil, nil }
+func (s *Sandbox) Pids(group string) ([]int, error) {
+	if s == nil || s.tree == nil {
+		return nil, nil
+	}
+	return s.tree.Pids(group)
+}
 
-// Kill kills all processes of a group.
-func (s *Sandbox) Kill(ctx context.Context, group string) error { return nil }
+// Kill kills all processes of a group, also those that start meanwhile, and
+// returns when none is left or ctx is done.
+func (s *Sandbox) Kill(ctx context.Context, group string) error {
+	if s == nil || s.tree == nil {
+		return nil
+	}
+	return s.tree.Kill(ctx, group)
+}
 
 // Remove forgets a group without processes.
-func (s *Sandbox) Remove(group string) error { return nil }
+func (s *Sandbox) Remove(group string) error {
+	if s == nil || s.tree == nil {
+		return nil
+	}
+	return s.tree.Remove(group)
+}
 
 // OOMKills returns how many processes of a group were killed for want of
 // memory.
-func (s *Sandbox) OOMKills(group string) int { return 0 }
+func (s *Sandbox) OOMKills(group string) int {
+	if s == nil || s.tree == nil {
+		return 0
+	}
+	u, err := s.tree.Usage(group)
+	if err != nil {
+		return 0
+	}
+	return u.OOMKills
+}
 
 // Usage returns the memory in bytes that a group uses now, and the CPU time in
 // nanoseconds it has used; false when that is not known.
-func (s *Sandbox) Usage(group string) (memory, cpu int64, ok bool) { return 0, 0, false }
+func (s *Sandbox) Usage(group string) (memory, cpu int64, ok bool) {
+	if s == nil || s.tree == nil {
+		return 0, 0, false
+	}
+	u, err := s.tree.Usage(group)
+	return u.Memory, u.CPU, err == nil
+}
 
-// Forget removes what Prepare made for an app outside of its own directory.
-func (s *Sandbox) Forget(app string) error { return nil }
+// Forget removes what Prepare made for an app outside of its own directory:
+// its groups, when they are without processes, and its entries of users.
+func (s *Sandbox) Forget(app string) error {
+	if s == nil || !isName(app) {
+		return nil
+	}
+	return errors.Join(s.Remove("apps/"+app), s.Remove("builds/"+app), s.forgetUsers(app))
+}
+
+// Close removes the server's own group when it has no processes: those of
+// apps go on without this server, in their groups.
+func (s *Sandbox) Close() error {
+	if s == nil || s.tree == nil {
+		return nil
+	}
+	if pids, err := s.tree.Pids(""); err != nil || len(pids) > 0 {
+		return err
+	}
+	return s.tree.Remove("")
+}
