@@ -3,7 +3,6 @@ package hop3test
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -93,12 +92,7 @@ func killsDaemons(t *runtimeTest) {
 	file := filepath.Join(t.TempDir(), "pid")
 	i := t.start(t.launch(1, web(program("parent", file))))[0]
 	t.get(i, "/pid")
-	var pid int
-	t.eventually("the daemon runs", func() bool {
-		b, _ := os.ReadFile(file)
-		pid, _ = strconv.Atoi(string(b))
-		return pid != 0
-	})
+	pid := t.pid(file)
 	t.stop(i1, 100*time.Millisecond)
 	if runs(pid) {
 		t.Errorf("the daemon %d still runs", pid)
@@ -201,7 +195,7 @@ func startsWhatEndedMeanwhile(t *runtimeTest) {
 	}
 	t.kill(before.PID)
 	t.eventually("it has ended", func() bool { return !runs(before.PID) })
-	t.Runtime = t.open(t, t.dir)
+	t.Runtime = t.open(t, t.home, t.box)
 	after := t.start(l)[0]
 	if after.PID == before.PID || after.State != hop3.InstanceRunning {
 		t.Errorf("after it, Start returned %+v", after)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -55,10 +56,20 @@ func play(role string) error {
 		return serve(true)
 	case "stubborn": // serves, and does not end when asked to
 		return serve(false)
-	case "parent": // leaves a child outside of its session, then serves
-		if err := daemonize(os.Args[1]); err != nil {
+	case "parent", "stubborn-parent": // leaves a child outside of its session, then serves
+		if err := daemonize(os.Args[1], os.Environ()); err != nil {
 			return err
 		}
+		return serve(role == "parent")
+	case "hide", "hider": // leaves one that has nothing of the instance's, and ends or serves
+		if err := daemonize(os.Args[1], nil); err != nil || role == "hide" {
+			return err
+		}
+		return serve(true)
+	case "hog": // uses memory until it is killed
+		return fill()
+	case "careless": // has a child that uses memory until it is killed, and serves
+		_ = exec.Command("/bin/sh", "-c", program("hog")).Run()
 		return serve(true)
 	case "daemon": // ignores SIGTERM and writes down who it is
 		signal.Ignore(syscall.SIGTERM)
@@ -76,8 +87,9 @@ func play(role string) error {
 	return fmt.Errorf("no role %q", role)
 }
 
-// serve answers /env with the environment, /pid and /dir with its pid and
-// working directory, and /exit?3 by ending with status 3.
+// serve answers /env with the environment, /pid, /uid and /dir with its pid,
+// user and working directory, /exit?3 by ending with status 3, and /read?file
+// and /write?file with "ok" when it may.
 func serve(graceful bool) error {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
@@ -90,14 +102,32 @@ func serve(graceful bool) error {
 		dir, _ := os.Readlink("/proc/self/cwd")
 		fmt.Fprint(w, dir)
 	})
+	mux.HandleFunc("/uid", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getuid()) })
+	tries := func(try func(file string) error) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if err := try(r.URL.RawQuery); err != nil {
+				fmt.Fprint(w, err)
+				return
+			}
+			fmt.Fprint(w, "ok")
+		}
+	}
+	mux.HandleFunc("/read", tries(func(file string) error {
+		_, err := os.ReadFile(file)
+		return err
+	}))
+	mux.HandleFunc("/write", tries(func(file string) error { return os.WriteFile(file, []byte("text"), 0o600) }))
 	mux.HandleFunc("/exit", func(_ http.ResponseWriter, r *http.Request) {
 		status, _ := strconv.Atoi(r.URL.RawQuery)
 		os.Exit(status)
 	})
-	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: mux}
+	l, err := listen()
+	if err != nil {
+		return err
+	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.ListenAndServe() }()
-	fmt.Println("listening on", server.Addr)
+	go func() { failed <- http.Serve(l, mux) }()
+	fmt.Println("listening on", l.Addr())
 	for {
 		select {
 		case err := <-failed:
@@ -113,13 +143,44 @@ func serve(graceful bool) error {
 	}
 }
 
+// listen listens on $PORT, or on the path in $SOCKET where a runtime sets that.
+func listen() (net.Listener, error) {
+	socket := os.Getenv("SOCKET")
+	if socket == "" {
+		return net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return net.Listen("unix", socket)
+}
+
+// fill writes to ever more memory.
+func fill() error {
+	var all [][]byte
+	for range 1 << 10 {
+		chunk := make([]byte, 1<<20)
+		for n := 0; n < len(chunk); n += 4096 {
+			chunk[n] = 1
+		}
+		all = append(all, chunk)
+	}
+	return fmt.Errorf("%d MiB are there", len(all))
+}
+
 // daemonize starts a process in a session of its own by way of another that
-// ends, so that it is no descendant either.
-func daemonize(pidFile string) error {
+// ends, so that it is no descendant either. It returns when the process runs.
+func daemonize(pidFile string, env []string) error {
 	cmd := exec.Command("/bin/sh", "-c", program("daemon", pidFile)+" &")
+	cmd.Env = append([]string{"DAEMON=1"}, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("starting the daemon: %w", err)
 	}
-	return nil
+	for {
+		if b, err := os.ReadFile(pidFile); err == nil && len(b) > 0 {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }

@@ -119,6 +119,8 @@ func runsOneOffs(t *runtimeTest) {
 		{hop3.OneOff{Shell: "pwd | tr -d '\\n'; cat"}, 0, l.Dir},
 		{hop3.OneOff{Args: []string{"cat"}, Stdin: strings.NewReader("from stdin")}, 0, "from stdin"},
 		{hop3.OneOff{Shell: "kill -TERM $$"}, 128 + 15, ""},
+		{hop3.OneOff{Shell: "echo $HOP3_PROCESS; ulimit -c"}, 0, "run\n0\n"},
+		{hop3.OneOff{Shell: "echo $HOP3_PROCESS", Name: "cron.backup"}, 0, "cron.backup\n"},
 		{hop3.OneOff{Shell: "sleep 600 & echo started"}, 0, "started\n"},
 	} {
 		var out bytes.Buffer

@@ -42,6 +42,8 @@ type Database interface {
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
 
+	CronDatabase
+
 	Close() error
 }
 
@@ -66,6 +68,10 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"deleting an app takes all that hangs on it", (*storeStory).deleteApp},
 		{"users have keys", (*storeStory).usersAndKeys},
 		{"revoked tokens stay revoked", (*storeStory).tokens},
+		{"cron runs come back", (*storeStory).cronRoundTrip},
+		{"what cron runs do not exist is not found", (*storeStory).cronNotFound},
+		{"a turn is taken once", (*storeStory).oneTurn},
+		{"the history of cron runs is bounded", (*storeStory).cronHistory},
 		{"an ended context changes nothing", (*storeStory).canceled},
 		{"hostile text is kept or refused", (*storeStory).hostileText},
 	} {
@@ -148,6 +154,8 @@ func (s *storeStory) fill(v reflect.Value) {
 		v.SetString("text of " + v.Type().Name())
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Float64:
+		v.SetFloat(1.5)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(3)
 	case reflect.Pointer:

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/procfs"
 )
 
 const (
@@ -17,9 +18,28 @@ const (
 	tailBytes = 16 << 10
 )
 
-// diagnose says what an instance with an upstream does with ports, where that
-// explains why it does not answer.
+// ranOut says that an instance ended because it needed more memory than there
+// was; nil when it did not.
+func ranOut(i hop3.Instance) error {
+	rest, ok := strings.CutPrefix(i.LastExit, "out of memory")
+	if !ok {
+		return nil
+	}
+	limit, ok := strings.CutPrefix(strings.TrimSuffix(rest, ")"), " (limit ")
+	if !ok {
+		return hop3.Errorf(hop3.CodeDeploy, "%s ran out of memory", name(i)).
+			WithHint("The server has too little of it for the app.")
+	}
+	return hop3.Errorf(hop3.CodeDeploy, "%s ran out of memory, its limit is %s", name(i), limit).
+		WithHint("Raise memory in the [limits] section of hop3.toml, or let the app use less.")
+}
+
+// diagnose says what an instance with an upstream does with ports or its
+// socket, where that explains why it does not answer.
 func diagnose(i hop3.Instance) string {
+	if socket, ok := strings.CutPrefix(i.Upstream, "unix/"); ok && i.State == hop3.InstanceRunning {
+		return diagnoseSocket(i, socket)
+	}
 	_, service, err := net.SplitHostPort(i.Upstream)
 	wanted, _ := strconv.Atoi(service)
 	if err != nil || wanted == 0 || i.State != hop3.InstanceRunning {
@@ -37,6 +57,18 @@ func diagnose(i hop3.Instance) string {
 		return fmt.Sprintf("%s listens on $PORT (%d), but not at 127.0.0.1. It should listen there or at 0.0.0.0.", name(i), wanted)
 	}
 	return ""
+}
+
+func diagnoseSocket(i hop3.Instance, socket string) string {
+	_, listens, err := procfs.UnixListener(socket)
+	if err != nil || listens {
+		return ""
+	}
+	also := ""
+	if bound, err := BoundPorts(i.PID); err == nil && len(bound) > 0 {
+		also = " It listens on " + ports(bound) + " instead."
+	}
+	return fmt.Sprintf("%s does not listen on its socket %s.%s", name(i), socket, also)
 }
 
 func ports(numbers []int) string {

@@ -13,8 +13,8 @@ import (
 const instanceVariable = "HOP3_INSTANCE"
 
 // Owner returns an error unless the upstream is bound by the process pid, one
-// of its session, one that descends from it, or one that carries the same
-// HOP3_INSTANCE. Else whoever came first to a port would get the app's
+// of its session, one that descends from it, or one of its user that carries
+// the same HOP3_INSTANCE. Else whoever came first to a port would get the app's
 // requests.
 func (p *Prober) Owner(upstream string, pid int) error {
 	sockets, err := listening(upstream)
@@ -115,6 +115,8 @@ func listening(upstream string) ([]uint64, error) {
 // members returns the processes of the instance whose main process is pid.
 func members(all []procfs.Process, pid int) []procfs.Process {
 	marker, marked := procfs.Variable(pid, instanceVariable)
+	user, known := procfs.User(pid)
+	marked = marked && known
 	return procfs.Descendants(all, func(p procfs.Process) bool {
 		if p.PID == pid || p.Session == pid {
 			return true
@@ -122,9 +124,15 @@ func members(all []procfs.Process, pid int) []procfs.Process {
 		if !marked {
 			return false
 		}
+		// Another app can carry the marker too, but not as the same user.
 		m, ok := procfs.Variable(p.PID, instanceVariable)
-		return ok && m == marker
+		return ok && m == marker && isUser(p.PID, user)
 	})
+}
+
+func isUser(pid, user int) bool {
+	found, ok := procfs.User(pid)
+	return ok && found == user
 }
 
 // holder names the process that holds a socket.

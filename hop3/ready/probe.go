@@ -125,14 +125,20 @@ func excerpt(body io.Reader) string {
 	if line == "" || strings.HasPrefix(line, "<") {
 		return ""
 	}
+	return ": " + printable(line)
+}
+
+// printable is a line of somebody else's, shortened and without what moves a
+// terminal's cursor.
+func printable(line string) string {
 	line = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
-			return -1 // nothing that moves a terminal's cursor
+			return -1
 		}
 		return r
 	}, line)
 	if runes := []rune(line); len(runes) > maxExcerpt {
 		line = string(runes[:maxExcerpt]) + "…"
 	}
-	return ": " + line
+	return line
 }

@@ -27,9 +27,14 @@ const (
 
 // Wait returns nil once all instances are ready: those with an upstream answer
 // the check and own their address, the others run. It returns a CodeDeploy
-// error that says what is wrong when one keeps ending, or when the time is up,
+// error that says what is wrong when one keeps ending, when the log of one that
+// does not answer tells of a crash again and again, or when the time is up,
 // after having sent the end of its log to r.Out. When ctx ends it returns its
 // cause.
+//
+// Of the check, Timeout bounds each probe and Interval the pause between two;
+// early on the gate asks more often. Retries is for later: as long as there is
+// time, no number of failed probes is too many.
 func (p *Prober) Wait(ctx context.Context, r hop3.Readiness) error {
 	if r.Out == nil {
 		r.Out = hop3.Discard
@@ -39,6 +44,7 @@ func (p *Prober) Wait(ctx context.Context, r hop3.Readiness) error {
 		timeout: cmp.Or(r.Timeout, defaultTimeout),
 		began:   time.Now(),
 		seen:    make(map[string]int),
+		signals: make(map[string]*signals),
 	}
 	g.told = g.began
 	for {
@@ -70,7 +76,8 @@ type gate struct {
 	began   time.Time
 	told    time.Time
 	seen    map[string]int // instance -> restarts when first seen
-	waiting []waiting      // at the last look
+	signals map[string]*signals
+	waiting []waiting // at the last look
 }
 
 // waiting is an instance that is not ready, and why.
@@ -99,8 +106,12 @@ func (g *gate) look(ctx context.Context) (done bool, err error) {
 	}
 	var not []waiting
 	for n, err := range why {
-		if err != nil {
-			not = append(not, waiting{instances[n], err})
+		if err == nil {
+			continue
+		}
+		not = append(not, waiting{instances[n], err})
+		if err := g.signalled(instances[n]); err != nil {
+			return false, err
 		}
 	}
 	// Probes cut short by the deadline say less than those before.
@@ -156,6 +167,7 @@ func (g *gate) crashes(i hop3.Instance) bool {
 	if !ok {
 		first = i.Restarts
 		g.seen[name(i)] = first
+		g.signals[name(i)] = watchSignals(i.LogFile)
 	}
 	return i.Restarts-first >= maxRestarts || i.State == hop3.InstanceStopped
 }
@@ -182,6 +194,9 @@ func (g *gate) report() {
 
 func (g *gate) crashed(i hop3.Instance) error {
 	g.sendLog(i)
+	if err := ranOut(i); err != nil {
+		return err
+	}
 	return hop3.Errorf(hop3.CodeDeploy, "%s does not stay up: it ended %d times%s", name(i), max(i.Restarts-g.seen[name(i)], 1), lastExit(i)).
 		WithHint("Its log says more: %s", i.LogFile)
 }
@@ -189,6 +204,11 @@ func (g *gate) crashed(i hop3.Instance) error {
 func (g *gate) timedOut() error {
 	w := g.waiting[0]
 	g.sendLog(w.Instance)
+	if w.State != hop3.InstanceRunning {
+		if err := ranOut(w.Instance); err != nil {
+			return err
+		}
+	}
 	err := hop3.Errorf(hop3.CodeDeploy, "%s was not ready within %s: %w", name(w.Instance), g.timeout, w.why)
 	if d := diagnose(w.Instance); d != "" {
 		return err.WithHint("%s", d)

@@ -34,6 +34,12 @@ func TestMain(m *testing.M) {
 		addr = "127.0.0.1:0"
 	case "outside":
 		addr = "127.0.0.2:" + os.Getenv("PORT")
+	case "respawn":
+		for {
+			fmt.Println("no module named shop")
+			fmt.Println("DAMN ! worker 1 died, killed by signal 11")
+			time.Sleep(50 * time.Millisecond)
+		}
 	case "crash":
 		fmt.Println("cannot find the module 'shop'")
 		os.Exit(3)

@@ -132,7 +132,7 @@ func TestMachineCrashed(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := s.held(shop)[0].record()
-			if err := familyOf(s.states.boot, r).kill(); err != nil {
+			if err := s.familyOf(r).kill(); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Close(); err != nil {
@@ -140,7 +140,7 @@ func TestMachineCrashed(t *testing.T) {
 			}
 			// The supervisor may have started it again before Close.
 			r = s.held(shop)[0].record()
-			if err := familyOf(s.states.boot, r).kill(); err != nil {
+			if err := s.familyOf(r).kill(); err != nil {
 				t.Fatal(err)
 			}
 			if err := spoil(s.states.file(shop, "web", 1), r, s); err != nil {

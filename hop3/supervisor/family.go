@@ -12,19 +12,27 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/procfs"
+	"github.com/abilian/hop3/hop3/sandbox"
 )
 
 // markerVariable names an instance in the environment of all its processes.
 const markerVariable = "HOP3_INSTANCE"
+
+// processVariable tells a process which of the app's it is: "web.1", "run".
+const processVariable = "HOP3_PROCESS"
 
 // killTimeout bounds how long processes may take to be gone after SIGKILL:
 // one in uninterruptible sleep does not go.
 const killTimeout = 10 * time.Second
 
 // family is the processes of some instances: their main processes, the
-// sessions and process groups of these, all that descends from them and all
-// that carries their markers.
+// sessions and process groups of these, all that is in their control groups,
+// all that descends from them and all that carries their markers. Without
+// control groups a process that left its session, outlived its parent and
+// wiped its environment is not found.
 type family struct {
+	box     *sandbox.Sandbox
+	groups  []string
 	mains   map[int]uint64 // pid -> start time
 	markers map[string]bool
 	// seen are the members found so far: in a process that is about to end,
@@ -32,11 +40,12 @@ type family struct {
 	seen map[int]uint64
 }
 
-func familyOf(boot string, records ...record) family {
-	f := family{mains: make(map[int]uint64), markers: make(map[string]bool), seen: make(map[int]uint64)}
+func (s *Supervisor) familyOf(records ...record) family {
+	f := family{box: s.options.Sandbox, mains: make(map[int]uint64), markers: make(map[string]bool), seen: make(map[int]uint64)}
 	for _, r := range records {
 		f.markers[r.Marker] = true
-		if r.PID > 1 && r.Boot == boot {
+		f.groups = append(f.groups, r.group())
+		if r.PID > 1 && r.Boot == s.states.boot {
 			f.mains[r.PID] = r.Start
 		}
 	}
@@ -49,14 +58,19 @@ func (f family) end(ctx context.Context) error {
 	if err := f.terminate(); err != nil {
 		return err
 	}
+	if gone, err := f.await(ctx); gone || err != nil {
+		return err
+	}
+	return f.kill()
+}
+
+// await reports whether all processes of the family end before ctx does.
+func (f family) await(ctx context.Context) (gone bool, err error) {
 	for delay := 2 * time.Millisecond; ctx.Err() == nil; delay = min(delay*2, 200*time.Millisecond) {
 		if !f.mainsRun() {
 			left, err := f.find()
-			if err != nil {
-				return err
-			}
-			if len(left) == 0 {
-				return nil
+			if err != nil || len(left) == 0 {
+				return err == nil, err
 			}
 		}
 		select {
@@ -64,7 +78,7 @@ func (f family) end(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	return f.kill()
+	return false, nil
 }
 
 // terminate asks all processes of the family to end.
@@ -91,6 +105,7 @@ func (f family) terminate() error {
 // kill kills until none is left: what is killed may just have started another.
 func (f family) kill() error {
 	deadline := time.Now().Add(killTimeout)
+	f.killGroups(deadline)
 	for delay := time.Millisecond; ; delay = min(delay*2, 100*time.Millisecond) {
 		left, err := f.find()
 		if err != nil || len(left) == 0 {
@@ -128,7 +143,14 @@ func (f family) find() ([]procfs.Process, error) {
 			delete(sessions, p.PID)
 		}
 	}
+	grouped, err := f.grouped()
+	if err != nil {
+		return nil, err
+	}
 	members := procfs.Descendants(all, func(p procfs.Process) bool {
+		if grouped[p.PID] {
+			return true
+		}
 		if start, ok := f.seen[p.PID]; ok && start == p.Start || sessions[p.Session] || sessions[p.Group] {
 			return true
 		}
@@ -142,6 +164,37 @@ func (f family) find() ([]procfs.Process, error) {
 }
 
 // Private
+
+// grouped returns the processes in the family's control groups.
+func (f family) grouped() (map[int]bool, error) {
+	if f.box == nil {
+		return nil, nil
+	}
+	grouped := make(map[int]bool)
+	for _, g := range f.groups {
+		pids, err := f.box.Pids(g)
+		if err != nil {
+			return nil, fmt.Errorf("listing the processes of %s: %w", g, err)
+		}
+		for _, pid := range pids {
+			grouped[pid] = true
+		}
+	}
+	return grouped, nil
+}
+
+// killGroups kills what is in the family's control groups, which nothing can
+// outrun. The rest, and whether it helped, is seen to by kill.
+func (f family) killGroups(deadline time.Time) {
+	if f.box == nil {
+		return
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	for _, g := range f.groups {
+		_ = f.box.Kill(ctx, g)
+	}
+}
 
 // mainsRun reports whether a main process runs.
 func (f family) mainsRun() bool {

@@ -17,8 +17,10 @@ import (
 type instance struct {
 	s       *Supervisor
 	launch  *hop3.Launch // shared by the instances of one Start
+	process hop3.Process
+	ordinal int
 	marker  string
-	command string
+	group   string // its control group
 
 	// cancel ends supervise, done is closed when it has returned.
 	cancel context.CancelFunc
@@ -27,18 +29,24 @@ type instance struct {
 	mu    sync.Mutex
 	rec   record
 	state hop3.InstanceState
+	oomAt time.Time // when a process of it was last seen to be killed for want of memory
+	// asked is a restart that is asked for or under way, interrupt wakes who
+	// carries it out.
+	asked     *restart
+	interrupt context.CancelFunc
 }
 
 func (s *Supervisor) newInstance(l *hop3.Launch, p hop3.Process, ordinal int) *instance {
-	marker := s.states.marker(l.ID, p.Type, ordinal)
+	rec := record{
+		Marker: s.states.marker(l.ID, p.Type, ordinal),
+		App:    l.ID.App, Release: l.ID.Number, Type: p.Type, Ordinal: ordinal,
+		Command: p.Command, LogFile: logFile(l, p.Type, ordinal),
+	}
 	return &instance{
-		s: s, launch: l, marker: marker, command: p.Command,
+		s: s, launch: l, process: p, ordinal: ordinal, marker: rec.Marker, group: rec.group(),
 		done:  make(chan struct{}),
 		state: hop3.InstanceStopped,
-		rec: record{
-			Marker: marker, App: l.ID.App, Release: l.ID.Number, Type: p.Type, Ordinal: ordinal,
-			Command: p.Command, LogFile: logFile(l, p.Type, ordinal),
-		},
+		rec:   rec,
 	}
 }
 
@@ -67,22 +75,20 @@ func (i *instance) update(change func(*record), state hop3.InstanceState) record
 func (i *instance) supervise(ctx context.Context, p *process) {
 	failures := 0 // runs in a row that ended soon
 	for {
-		err := p.wait(ctx)
-		p.release()
+		exit, err := i.oversee(ctx, p)
 		if err != nil {
 			return
 		}
-		exit := reap(p.pid)
 		if time.Since(i.record().StartedAt) >= i.s.options.Backoff.Reset {
 			failures = 0
 		}
 		for p = nil; p == nil; failures++ {
 			delay := i.s.options.Backoff.delay(failures)
-			i.ended(exit, delay)
+			i.ended(ctx, exit, delay)
 			if !i.pause(ctx, delay) {
 				return
 			}
-			if p, err = i.respawn(); err != nil {
+			if p, err = i.respawn(ctx); err != nil {
 				exit = firstLine(err)
 			}
 		}
@@ -91,22 +97,29 @@ func (i *instance) supervise(ctx context.Context, p *process) {
 
 // ended notes how a run ended, and asks what the process left behind, such as
 // workers that still hold the port, to end too.
-func (i *instance) ended(exit string, delay time.Duration) {
+func (i *instance) ended(ctx context.Context, exit string, delay time.Duration) {
 	i.update(func(r *record) { r.LastExit = exit }, hop3.InstanceBackoff)
 	i.say("ended: %s; starts again in %s", exit, delay)
 	i.s.logger.Info("an instance ended", zap.String("instance", i.marker), zap.String("exit", exit), zap.Duration("restart_in", delay))
-	if err := i.family().terminate(); err != nil {
+	err := i.s.forget(ctx, i.child())
+	if err == nil {
+		err = i.family().terminate()
+	}
+	if err != nil && ctx.Err() == nil {
 		i.s.logger.Warn("ending what an instance left behind", zap.String("instance", i.marker), zap.Error(err))
 	}
 }
 
 // respawn starts the instance's next run once nothing of the last is left.
-func (i *instance) respawn() (*process, error) {
+func (i *instance) respawn(ctx context.Context) (*process, error) {
+	if err := i.s.forget(ctx, i.child()); err != nil {
+		return nil, err
+	}
 	if err := i.family().kill(); err != nil {
 		return nil, err
 	}
 	i.update(func(r *record) { r.Restarts++ }, hop3.InstanceBackoff)
-	return i.spawn()
+	return i.spawn(ctx)
 }
 
 // pause returns false when ctx ended before the delay.
@@ -121,7 +134,7 @@ func (i *instance) pause(ctx context.Context, delay time.Duration) bool {
 	}
 }
 
-func (i *instance) family() family { return familyOf(i.s.states.boot, i.record()) }
+func (i *instance) family() family { return i.s.familyOf(i.record()) }
 
 // say writes a line into the instance's log, among its own.
 func (i *instance) say(format string, args ...any) {

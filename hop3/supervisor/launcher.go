@@ -22,7 +22,8 @@ type Launcher interface {
 	// end it. Forgetting what is not there is no error.
 	Forget(ctx context.Context, c Child) error
 	// Exit says how the last run of the child ended: "exit status 1",
-	// "signal: killed", "unknown".
+	// "signal: killed", "unknown". It is called once the process is gone and
+	// before Forget, and may wait a moment for the other program to notice.
 	Exit(c Child) string
 }
 

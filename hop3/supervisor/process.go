@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/abilian/hop3/hop3/procfs"
+	"github.com/abilian/hop3/hop3/sandbox"
 )
 
 // process is a running process that is watched: a child of this server, or one
@@ -24,15 +25,15 @@ type process struct {
 }
 
 // startProcess starts argv in a session of its own. Its stdin is empty, its
-// stdout and stderr are log.
-func startProcess(argv []string, dir string, env []string, log *os.File) (*process, error) {
+// stdout and stderr are log. A nil plan starts it where the server is.
+func startProcess(argv []string, dir string, env []string, log *os.File, plan *sandbox.Plan) (*process, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
 	}
 	defer null.Close()
 	pidfd := -1
-	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
+	pid, err := plan.ForkExec(argv[0], argv, &syscall.ProcAttr{
 		Dir:   dir,
 		Env:   env,
 		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},

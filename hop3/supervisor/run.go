@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/procfs"
+	"github.com/abilian/hop3/hop3/sandbox"
 )
 
 // outputGrace is how long a one-off command's last output may take to be read
@@ -27,47 +29,147 @@ const outputGrace = 10 * time.Second
 // that shells give it, 128 and the signal's number. What it leaves running is
 // killed, and so is the command when ctx ends. A read of cmd.Stdin that waits
 // when the command ends is left to whoever closes that reader.
-func (s *Supervisor) Run(ctx context.Context, launch hop3.Launch, oneOff hop3.OneOff) (int, error) {
+func (s *Supervisor) Run(ctx context.Context, launch hop3.Launch, cmd hop3.OneOff) (int, error) {
 	if err := validate(launch); err != nil {
 		return 0, err
 	}
-	// No type's name begins with '%': a one-off is no instance, and Stop
-	// leaves it alone.
-	marker := s.states.marker(launch.ID, "%run-"+rand.Text(), 0)
-	cmd, err := command(&launch, oneOff, marker)
+	o, err := s.newOneOff(launch, cmd)
 	if err != nil {
 		return 0, err
 	}
-	stdin, err := pipeStdin(cmd, oneOff.Stdin)
+	defer s.removeGroup(o.group)
+	finish, err := o.start()
 	if err != nil {
-		return 0, fmt.Errorf("opening the command's stdin: %w", err)
+		return 0, err
 	}
-	if err := cmd.Start(); err != nil {
-		return 0, hop3.Errorf(hop3.CodeDeploy, "%q cannot be started: %w", cmd.Args[0], err)
-	}
-	stdin()
-	waitChild(ctx, cmd.Process.Pid)
+	waitChild(ctx, o.cmd.Process.Pid)
 	// Until cmd.Wait the group's name cannot pass to another. What is left
 	// would keep the output open.
-	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-	left := familyOf(s.states.boot, record{Marker: marker}).kill()
-	err = cmd.Wait()
+	_ = unix.Kill(-o.cmd.Process.Pid, unix.SIGKILL)
+	left := s.oneOffFamily(o.marker, o.group).kill()
+	err = o.cmd.Wait()
+	finish()
 	if ctx.Err() != nil {
-		return 0, fmt.Errorf("running %q: %w", cmd.Args[0], context.Cause(ctx))
+		return 0, fmt.Errorf("running %q: %w", o.cmd.Args[0], context.Cause(ctx))
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
-		return 0, fmt.Errorf("running %q: %w", cmd.Args[0], err)
+		return 0, fmt.Errorf("running %q: %w", o.cmd.Args[0], err)
 	}
-	return exitCode(cmd.ProcessState), left
+	if s.oomKills(o.group) > 0 {
+		o.say("the command ran " + outOfMemory(launch.Limits))
+	}
+	return exitCode(o.cmd.ProcessState), left
+}
+
+// oneOffPrefix stands in a marker where an instance has its type. No type's
+// name begins with '%': a one-off is no instance, and Stop leaves it alone.
+const oneOffPrefix = "%run-"
+
+func oneOffGroup(app, id string) string { return fmt.Sprintf("apps/%s/run-%s", app, id) }
+
+func (s *Supervisor) oneOffFamily(marker, group string) family {
+	f := s.familyOf(record{Marker: marker})
+	f.groups = []string{group}
+	return f
+}
+
+// endOneOffs kills the one-off commands that a server left running which was
+// killed itself: their callers are gone.
+func (s *Supervisor) endOneOffs() error {
+	all, err := procfs.All()
+	if err != nil {
+		return fmt.Errorf("listing the processes: %w", err)
+	}
+	groups := make(map[string]string) // marker -> group
+	for _, p := range all {
+		marker, _ := procfs.Variable(p.PID, markerVariable)
+		part := strings.Split(marker, ":") // see states.marker
+		if len(part) != 5 || part[0] != s.states.home || hop3.ValidateAppName(part[1]) != nil {
+			continue
+		}
+		if id, ok := strings.CutPrefix(part[3], oneOffPrefix); ok && !strings.ContainsAny(id, "/.") {
+			groups[marker] = oneOffGroup(part[1], id)
+		}
+	}
+	var errs []error
+	for marker, group := range groups {
+		errs = append(errs, s.oneOffFamily(marker, group).kill())
+		s.removeGroup(group)
+	}
+	return errors.Join(errs...)
+}
+
+// oneOff is one run of a command.
+type oneOff struct {
+	hop3.OneOff
+	cmd    *exec.Cmd
+	plan   *sandbox.Plan
+	marker string
+	group  string
+}
+
+func (s *Supervisor) newOneOff(launch hop3.Launch, what hop3.OneOff) (*oneOff, error) {
+	id := strings.ToLower(rand.Text())
+	marker := s.states.marker(launch.ID, oneOffPrefix+id, 0)
+	cmd, err := command(&launch, what, marker)
+	if err != nil {
+		return nil, err
+	}
+	group := oneOffGroup(launch.ID.App, id)
+	plan, err := s.prepare(&launch, group, group)
+	if err != nil {
+		return nil, err
+	}
+	return &oneOff{OneOff: what, cmd: cmd, plan: plan, marker: marker, group: group}, nil
+}
+
+// start starts the command; finish is to be called when it has been waited
+// for, and returns when all it wrote has been passed on.
+func (o *oneOff) start() (finish func(), err error) {
+	begin := o.connect
+	if o.Terminal != nil {
+		begin = o.connectTerminal
+	}
+	started, finish, err := begin()
+	if err != nil {
+		return nil, fmt.Errorf("connecting the command: %w", err)
+	}
+	if err := o.plan.Start(o.cmd); err != nil {
+		finish()
+		return nil, hop3.Errorf(hop3.CodeDeploy, "%q cannot be started: %w", o.cmd.Args[0], err)
+	}
+	if o.Shell == "" { // as the shell does of a command line, only a moment later
+		_ = unix.Prlimit(o.cmd.Process.Pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
+	}
+	started()
+	return finish, nil
+}
+
+// connect gives the command the streams that the caller brought.
+func (o *oneOff) connect() (started, finish func(), err error) {
+	o.cmd.Stdout, o.cmd.Stderr = o.Stdout, o.Stderr
+	started, err = pipeStdin(o.cmd, o.Stdin)
+	return started, func() {}, err
+}
+
+// say tells the caller something among what the command writes.
+func (o *oneOff) say(text string) {
+	w, end := o.Stderr, "\n"
+	if o.Terminal != nil {
+		w, end = o.Stdout, "\r\n"
+	}
+	if w != nil {
+		_, _ = io.WriteString(w, "hop3: "+text+end)
+	}
 }
 
 // Private
 
-func command(l *hop3.Launch, oneOff hop3.OneOff, marker string) (*exec.Cmd, error) {
-	argv := oneOff.Args
-	if oneOff.Shell != "" {
-		argv = []string{"/bin/sh", "-c", oneOff.Shell}
+func command(l *hop3.Launch, what hop3.OneOff, marker string) (*exec.Cmd, error) {
+	argv := what.Args
+	if what.Shell != "" {
+		argv = []string{"/bin/sh", "-c", noCore + what.Shell}
 	}
 	if len(argv) == 0 {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "there is no command to run")
@@ -77,13 +179,15 @@ func command(l *hop3.Launch, oneOff hop3.OneOff, marker string) (*exec.Cmd, erro
 	if err != nil {
 		return nil, err
 	}
+	own := hop3.Env{"PATH": path, markerVariable: marker, processVariable: cmp.Or(what.Name, "run")}
+	if what.Terminal != nil {
+		own["TERM"] = cmp.Or(what.Terminal.Type, "dumb")
+	}
 	return &exec.Cmd{
 		Path:        program,
 		Args:        argv,
 		Dir:         l.Dir,
-		Env:         l.Env.Merge(hop3.Env{"PATH": path, markerVariable: marker}).Environ(),
-		Stdout:      oneOff.Stdout,
-		Stderr:      oneOff.Stderr,
+		Env:         l.Env.Merge(own).Environ(),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 		WaitDelay:   outputGrace,
 	}, nil

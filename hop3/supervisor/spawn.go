@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,23 +17,24 @@ import (
 
 // spawn starts the instance's process. Its state file says so before, and who
 // it is after.
-func (i *instance) spawn() (*process, error) {
+func (i *instance) spawn(ctx context.Context) (*process, error) {
 	r := i.record()
 	if info, err := os.Stat(i.launch.Dir); err != nil || !info.IsDir() {
 		return nil, hop3.Errorf(hop3.CodeDeploy, "the release's directory %s is not there", i.launch.Dir)
 	}
-	if servesHTTP(r.Type) && r.Port == 0 {
-		port, err := i.s.ports.lease(i.marker, 0)
-		if err != nil {
-			return nil, err
-		}
-		r.Port = port
+	if err := i.address(&r); err != nil {
+		return nil, err
 	}
 	r.PID, r.Start, r.Boot = 0, 0, i.s.states.boot
 	i.update(func(rec *record) { *rec = r }, hop3.InstanceBackoff)
 	if err := i.s.states.save(&r); err != nil {
 		return nil, fmt.Errorf("writing the instance's state: %w", err)
 	}
+	plan, err := i.s.prepare(i.launch, i.group, releaseGroup(i.launch.ID))
+	if err != nil {
+		return nil, err
+	}
+	r.OOMKills = i.s.oomKills(i.group)
 	log, err := logfile.Open(r.LogFile)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log: %w", err)
@@ -41,7 +43,7 @@ func (i *instance) spawn() (*process, error) {
 	i.s.logs.Watch(r.LogFile, i.marker)
 	i.say("starts")
 
-	p, err := startProcess(shell(i.command), i.launch.Dir, i.environ(r), log)
+	p, err := i.run(ctx, plan, log)
 	if err != nil {
 		return nil, hop3.Errorf(hop3.CodeDeploy, "%s.%d cannot be started: %w", r.Type, r.Ordinal, err)
 	}
@@ -58,9 +60,9 @@ func (i *instance) spawn() (*process, error) {
 // the instance, which the release cannot set.
 func (i *instance) environ(r record) []string {
 	own := hop3.Env{
-		"PATH":         searchPath(i.launch),
-		markerVariable: i.marker,
-		"HOP3_PROCESS": fmt.Sprintf("%s.%d", r.Type, r.Ordinal),
+		"PATH":          searchPath(i.launch),
+		markerVariable:  i.marker,
+		processVariable: fmt.Sprintf("%s.%d", r.Type, r.Ordinal),
 	}
 	if r.Port != 0 {
 		own["PORT"] = strconv.Itoa(r.Port)
@@ -85,10 +87,6 @@ func logFile(l *hop3.Launch, processType string, ordinal int) string {
 	return filepath.Join(l.LogDir, fmt.Sprintf("%s.%d.log", processType, ordinal))
 }
 
-func servesHTTP(processType string) bool {
-	return processType == hop3.ProcessWeb || processType == hop3.ProcessWSGI
-}
-
 // simpleCommand is a command line of one program and its arguments, without
 // what only a shell can do after a program has started: sequences, pipes,
 // subshells. The program's name holds no '=': that would be an assignment.
@@ -101,6 +99,10 @@ var shellWords = []string{
 	"trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while",
 }
 
+// noCore keeps the processes of a command line from writing their memory to the
+// disk when they crash.
+const noCore = "ulimit -c 0; "
+
 // shell returns the argv for a command line of the developer. Where possible
 // the shell becomes the program instead of waiting for it: that saves its
 // memory and gives the program's own exit status.
@@ -108,5 +110,5 @@ func shell(command string) []string {
 	if m := simpleCommand.FindStringSubmatch(command); m != nil && !slices.Contains(shellWords, m[1]) {
 		command = "exec " + command
 	}
-	return []string{"/bin/sh", "-c", command}
+	return []string{"/bin/sh", "-c", noCore + command}
 }

@@ -1,17 +1,16 @@
 package supervisor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
-	"github.com/abilian/hop3/hop3/procfs"
 )
 
 // undoGrace is what instances get to end when another of their release could
@@ -22,6 +21,11 @@ const undoGrace = time.Second
 func (s *Supervisor) Start(ctx context.Context, launch hop3.Launch) (_ []hop3.Instance, err error) {
 	if err := validate(launch); err != nil {
 		return nil, err
+	}
+	for _, p := range launch.Processes {
+		if err := s.runnable(p); err != nil {
+			return nil, err
+		}
 	}
 	unlock, err := s.lock(ctx, launch.ID)
 	if err != nil {
@@ -48,7 +52,7 @@ func (s *Supervisor) Start(ctx context.Context, launch hop3.Launch) (_ []hop3.In
 			if s.holds(i) {
 				continue
 			}
-			started, err := i.start()
+			started, err := i.start(ctx)
 			if started {
 				begun = append(begun, i.record())
 			}
@@ -64,79 +68,18 @@ func (s *Supervisor) Start(ctx context.Context, launch hop3.Launch) (_ []hop3.In
 
 // start adopts the instance when it runs already, else starts it; started says
 // that there may be something to undo.
-func (i *instance) start() (started bool, err error) {
-	p, err := i.adopt()
+func (i *instance) start(ctx context.Context) (started bool, err error) {
+	p, err := i.adopt(ctx)
 	if err != nil {
 		return false, err
 	}
 	if p == nil {
 		started = true
-		if p, err = i.spawn(); err != nil {
+		if p, err = i.spawn(ctx); err != nil {
 			return true, err
 		}
 	}
 	return started, i.s.watch(i, p)
-}
-
-// adopt returns the process of the instance that an earlier server left
-// running, or nil. What else is left of the instance is ended.
-func (i *instance) adopt() (*process, error) {
-	r := i.record()
-	old, err := i.s.states.load(i.launch.ID, r.Type, r.Ordinal)
-	if err != nil {
-		return nil, fmt.Errorf("reading the instance's state: %w", err)
-	}
-	if old == nil {
-		return nil, nil
-	}
-	if old.Boot == i.s.states.boot || old.Boot == "" {
-		if err := old.identify(i.s.states.boot); err != nil {
-			return nil, err
-		}
-		if p, ok := openProcess(old.PID, old.Start); ok {
-			i.update(func(rec *record) { *rec = *old }, hop3.InstanceRunning)
-			i.s.logs.Watch(old.LogFile, i.marker)
-			return p, i.s.states.save(old)
-		}
-		if err := familyOf(i.s.states.boot, *old).kill(); err != nil {
-			return nil, err
-		}
-	}
-	i.update(func(rec *record) {
-		rec.Restarts, rec.LastExit, rec.Port = old.Restarts, old.LastExit, 0
-		if old.PID != 0 {
-			rec.Restarts++
-			rec.LastExit = "unknown"
-		}
-	}, hop3.InstanceStopped)
-	if servesHTTP(r.Type) {
-		port, err := i.s.ports.lease(i.marker, old.Port)
-		if err != nil {
-			return nil, err
-		}
-		i.update(func(rec *record) { rec.Port = port }, hop3.InstanceStopped)
-	}
-	return nil, nil
-}
-
-// identify completes a record that was written before the process started, by
-// a server that did not live to write it again: the process is the first leader
-// of a session that carries the marker.
-func (r *record) identify(boot string) error {
-	if r.PID != 0 {
-		return nil
-	}
-	members, err := familyOf(boot, *r).find()
-	if err != nil {
-		return err
-	}
-	members = slices.DeleteFunc(members, func(p procfs.Process) bool { return p.Session != p.PID })
-	if len(members) == 0 || r.LogFile == "" {
-		return nil
-	}
-	main := slices.MinFunc(members, func(a, b procfs.Process) int { return cmp.Compare(a.Start, b.Start) })
-	r.PID, r.Start, r.Boot, r.StartedAt = main.PID, main.Start, boot, time.Now()
-	return nil
 }
 
 // undo ends what a Start that failed has begun.
@@ -148,7 +91,7 @@ func (s *Supervisor) undo(begun []record) error {
 	s.letGo(begun[0].id(), func(i *instance) bool { return markers[i.marker] })
 	ctx, cancel := context.WithTimeout(context.Background(), undoGrace)
 	defer cancel()
-	if err := s.endAll(ctx, begun); err != nil {
+	if err := s.endAll(ctx, begun[0].id(), begun); err != nil {
 		s.logger.Error("stopping a release that could not be started", zap.Error(err))
 		return err
 	}
@@ -186,6 +129,19 @@ func validate(l hop3.Launch) error {
 		}
 	}
 	return nil
+}
+
+// runnable refuses a process that only uWSGI could run.
+func (s *Supervisor) runnable(p hop3.Process) error {
+	switch {
+	case p.Count <= 0 || s.options.Launcher != nil || strings.TrimSpace(p.Command) != "":
+		return nil
+	case p.Module == "":
+		return hop3.Errorf(hop3.CodeInvalid, "the process %q has no command", p.Type).
+			WithHint("Give it one in the Procfile: \"%s: <command>\".", p.Type)
+	}
+	return hop3.Errorf(hop3.CodeInvalid, "the process \"%s: %s\" needs uWSGI, and this server runs apps without it", p.Type, p.Module).
+		WithHint("Let the server's admin install uWSGI and set PROCESS_MANAGER=uwsgi, or declare a \"web\" process whose command listens on $PORT.")
 }
 
 // validateID keeps out what would lead out of the run directory.

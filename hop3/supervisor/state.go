@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -29,7 +30,8 @@ type record struct {
 	Ordinal int
 	Command string
 	LogFile string
-	Port    int `json:",omitempty"` // 0: serves no HTTP
+	Port    int    `json:",omitempty"` // 0: serves no HTTP, or on Socket
+	Socket  string `json:",omitempty"`
 
 	PID       int    // 0: about to start
 	Start     uint64 // as procfs.Process.Start
@@ -37,6 +39,9 @@ type record struct {
 	StartedAt time.Time
 	Restarts  int
 	LastExit  string `json:",omitempty"`
+	// OOMKills is how many processes of the instance's group had been killed
+	// for want of memory when the run began, or when anybody looked last.
+	OOMKills int `json:",omitempty"`
 }
 
 func (r *record) id() hop3.ReleaseID { return hop3.ReleaseID{App: r.App, Number: r.Release} }
@@ -58,7 +63,10 @@ func (r *record) instance(state hop3.InstanceState) hop3.Instance {
 	if state == hop3.InstanceRunning {
 		i.PID = r.PID
 	}
-	if r.Port != 0 {
+	switch {
+	case r.Socket != "":
+		i.Upstream = "unix/" + r.Socket
+	case r.Port != 0:
 		i.Upstream = "127.0.0.1:" + strconv.Itoa(r.Port)
 	}
 	return i
@@ -70,7 +78,7 @@ type states struct {
 	home string // names this directory in markers
 	boot string
 	// mu keeps a directory that becomes empty from being removed while a file
-	// is written into it.
+	// is written into it, and a file from being read while it is overwritten.
 	mu sync.Mutex
 }
 
@@ -105,10 +113,14 @@ func (s *states) save(r *record) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	file := s.file(r.id(), r.Type, r.Ordinal)
+	if err := overwriteFile(file, b); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := os.MkdirAll(s.releaseDir(r.id()), 0o700); err != nil {
 		return err
 	}
-	return replaceFile(s.file(r.id(), r.Type, r.Ordinal), b)
+	return replaceFile(file, b)
 }
 
 func (s *states) remove(r *record) error {
@@ -127,7 +139,9 @@ func (s *states) remove(r *record) error {
 
 // load returns the record of one instance, nil when there is none.
 func (s *states) load(id hop3.ReleaseID, processType string, ordinal int) (*record, error) {
+	s.mu.Lock()
 	b, err := os.ReadFile(s.file(id, processType, ordinal))
+	s.mu.Unlock()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -238,11 +252,29 @@ func list(dir string) ([]string, error) {
 	return names, nil
 }
 
-// replaceFile writes a file so that readers, also those after a crash of the
-// server, see the old content or the new.
+// overwriteFile writes JSON over that of an existing file. It is one write of
+// less than a page, which a killed server has made or has not. Renaming a new
+// file over the old one takes a hundred times as long, where the file system
+// then waits for the disk, as ext4 does.
 //
-// It does not wait for the disk: no process survives a crash of the machine,
+// Nothing here waits for the disk: no process survives a crash of the machine,
 // so what is lost with it describes nothing.
+func overwriteFile(file string, content []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		// White space covers what the file held beyond.
+		padding := max(int(info.Size())-len(content), 0)
+		_, err = f.WriteAt(append(content, bytes.Repeat([]byte{' '}, padding)...), 0)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// replaceFile writes a file so that readers, also those after a crash of the
+// server, see all of the content or none.
 func replaceFile(file string, content []byte) error {
 	tmp := file + ".tmp"
 	if err := os.WriteFile(tmp, content, 0o600); err != nil {

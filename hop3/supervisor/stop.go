@@ -44,7 +44,7 @@ func (s *Supervisor) end(ctx context.Context, id hop3.ReleaseID, grace time.Dura
 	records = slices.DeleteFunc(records, func(r record) bool { return !chosen(r) })
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	if err := s.endAll(ctx, records); err != nil {
+	if err := s.endAll(ctx, id, records); err != nil {
 		return fmt.Errorf("stopping %s: %w", name(id), err)
 	}
 	return nil
@@ -77,13 +77,21 @@ func (s *Supervisor) letGo(id hop3.ReleaseID, chosen func(*instance) bool) []*in
 	return gone
 }
 
-// endAll ends all processes of instances that nobody watches and forgets them.
-// ctx bounds their grace. When some do not end, all are remembered.
-func (s *Supervisor) endAll(ctx context.Context, records []record) error {
+// endAll ends all processes of instances of a release that nobody watches, and
+// forgets them. ctx bounds their grace. When some do not end, all are
+// remembered.
+func (s *Supervisor) endAll(ctx context.Context, id hop3.ReleaseID, records []record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := familyOf(s.states.boot, records...).end(ctx); err != nil {
+	children := make([]Child, len(records))
+	for n, r := range records {
+		children[n] = r.child()
+	}
+	if err := s.forget(context.WithoutCancel(ctx), children...); err != nil {
+		return err
+	}
+	if err := s.familyOf(records...).end(ctx); err != nil {
 		return err
 	}
 	var errs []error
@@ -91,6 +99,11 @@ func (s *Supervisor) endAll(ctx context.Context, records []record) error {
 		errs = append(errs, s.states.remove(&r))
 		s.ports.release(r.Port, r.Marker)
 		s.logs.Unwatch(r.LogFile, r.Marker)
+		s.removeGroup(r.group())
 	}
-	return errors.Join(errs...)
+	left, err := s.states.release(id)
+	if err == nil && len(left) == 0 {
+		s.removeGroup(releaseGroup(id))
+	}
+	return errors.Join(append(errs, err)...)
 }

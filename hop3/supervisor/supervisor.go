@@ -1,11 +1,15 @@
 // Package supervisor is the embedded runtime: it runs the instances of
-// releases as plain processes of the server's user and restarts those that
-// end.
+// releases, each in a place that the sandbox makes for it, and restarts those
+// that end.
 //
 // Instances outlive the server. Each runs in a session of its own, writes to a
 // log file and not to a pipe, and has a state file, written before it starts,
-// by which the next server finds and adopts it. All its processes carry the
+// by which the next server finds and adopts it. All its processes are in a
+// control group of the instance, where there are control groups, and carry the
 // variable HOP3_INSTANCE, so that also those that left its session are found.
+//
+// With a Launcher another program starts the instances; everything else, from
+// the log files to the backoff, is the same.
 //
 // The package needs Linux.
 package supervisor
@@ -30,6 +34,7 @@ import (
 
 // Options are the settings of a Supervisor. Only RunDir is required.
 type Options struct {
+	Name   string // what Supervisor.Name returns; "native" unless set
 	RunDir string // holds the state files
 	// PortMin and PortMax are the range $PORT is taken from, 20000 to 29999
 	// unless set. It should lie outside of the kernel's ephemeral ports.
@@ -93,8 +98,8 @@ func New(options Options) (*Supervisor, error) {
 	return s, nil
 }
 
-// Name returns "native".
-func (s *Supervisor) Name() string { return "native" }
+// Name returns Options.Name.
+func (s *Supervisor) Name() string { return s.options.Name }
 
 // Instances implements hop3.Runtime.
 func (s *Supervisor) Instances(_ context.Context, id hop3.ReleaseID) ([]hop3.Instance, error) {
@@ -169,8 +174,14 @@ func openLocked(options Options, lock *os.File) (*Supervisor, error) {
 	for _, r := range left {
 		s.ports.keep(r.Port, r.Marker)
 	}
+	if err := s.endOneOffs(); err != nil {
+		s.logger.Error("ending the commands that an earlier server ran", zap.Error(err))
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.running.Go(func() { s.guard("rotating logs", func() { s.logs.Run(s.ctx) }) })
+	if options.Sandbox != nil {
+		s.running.Go(func() { s.guard("watching for a want of memory", func() { s.watchMemory(s.ctx) }) })
+	}
 	return s, nil
 }
 
@@ -245,6 +256,7 @@ func (s *Supervisor) guard(what string, f func()) {
 }
 
 func setDefaults(o *Options) {
+	o.Name = cmp.Or(o.Name, "native")
 	o.PortMin = cmp.Or(o.PortMin, 20000)
 	o.PortMax = cmp.Or(o.PortMax, 29999)
 	o.LogMaxBytes = cmp.Or(o.LogMaxBytes, 10<<20)

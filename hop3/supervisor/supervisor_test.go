@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,17 +15,32 @@ import (
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/hop3test"
 	"github.com/abilian/hop3/hop3/procfs"
+	"github.com/abilian/hop3/hop3/sandbox"
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("SUPERVISOR_CHURN"); dir != "" {
 		churn(dir)
 	}
+	if dir := os.Getenv("SUPERVISOR_RUN"); dir != "" {
+		runOneOff(dir)
+	}
+	if dir := os.Getenv("SUPERVISOR_PARENT"); dir != "" {
+		parent(dir)
+	}
 	hop3test.RuntimeMain(m)
 }
 
 func TestRuntime(t *testing.T) {
-	hop3test.Runtime(t, func(t testing.TB, dir string) hop3.Runtime { return open(t, dir) })
+	hop3test.Runtime(t, openRuntime)
+}
+
+func TestRuntimeWithoutSandbox(t *testing.T) {
+	hop3test.RuntimeWithoutSandbox(t, openRuntime)
+}
+
+func openRuntime(t testing.TB, home string, box *sandbox.Sandbox) hop3.Runtime {
+	return openIn(t, filepath.Join(home, "run", "native"), box)
 }
 
 var shop = hop3.ReleaseID{App: "shop", Number: 1}
@@ -163,16 +179,19 @@ func TestShell(t *testing.T) {
 		if exec {
 			want = "exec " + command
 		}
-		if got := shell(command)[2]; got != want {
+		if got := shell(command)[2]; got != noCore+want {
 			t.Errorf("%q runs as %q, want %q", command, got, want)
 		}
 	}
 }
 
-func open(t testing.TB, dir string) *Supervisor {
+func open(t testing.TB, dir string) *Supervisor { return openIn(t, dir, nil) }
+
+func openIn(t testing.TB, dir string, box *sandbox.Sandbox) *Supervisor {
 	t.Helper()
 	s, err := New(Options{
 		RunDir:  dir,
+		Sandbox: box,
 		Backoff: Backoff{Min: 10 * time.Millisecond},
 		Logger:  zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)),
 	})
