@@ -28,6 +28,10 @@ type App struct {
 	// over the file and the environment.
 	Settings map[string]string `json:"settings,omitempty"`
 
+	// Where to listen for SSH, as Caddy writes addresses: fd/5 is a socket that
+	// is open already. Default: what the settings say.
+	SSHListen string `json:"ssh_listen,omitempty"`
+
 	// The builders, in order of preference. Default: local.
 	BuildersRaw []json.RawMessage `json:"builders,omitempty" caddy:"namespace=hop3.builders inline_key=builder"`
 
@@ -57,6 +61,11 @@ type runtimeModule interface {
 // tableUser is a proxy that works on the server's own routing table.
 type tableUser interface {
 	UseTable(*routing.Table)
+}
+
+// sandboxUser is a builder that runs its commands in the server's sandbox.
+type sandboxUser interface {
+	UseSandbox(*sandbox.Sandbox)
 }
 
 // cores are the running servers by home. The pool outlives reloads.
@@ -98,7 +107,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 // loadPlugins loads the guest modules, the default ones where none are named.
 func (a *App) loadPlugins(ctx caddy.Context) error {
 	if a.BuildersRaw == nil {
-		a.BuildersRaw = []json.RawMessage{json.RawMessage(`{"builder":"local"}`)}
+		a.BuildersRaw = []json.RawMessage{json.RawMessage(fmt.Sprintf(`{"builder":"local","memory":%d}`, a.config.BuildMemory))}
 	}
 	if a.RuntimeRaw == nil {
 		name := a.config.Runtime
@@ -163,7 +172,7 @@ func checkModule(namespace, name, setting string) error {
 // Start brings the server up, or joins the one that an earlier configuration
 // brought up, and opens the SSH listener.
 func (a *App) Start() error {
-	a.core.builders.Store(&a.builders)
+	a.core.useBuilders(a.builders)
 	if user, ok := a.proxy.(tableUser); ok {
 		user.UseTable(a.core.Table)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/routing"
 )
 
@@ -65,6 +66,12 @@ func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return nil
 	}
 	route := claim.Route()
+	if route.Status == hop3.RouteAsleep {
+		var done bool
+		if route, done = a.hold(w, r, claim); done {
+			return nil
+		}
+	}
 	switch {
 	case len(route.Upstreams) > 0:
 		return a.forward(w, r, next, claim)

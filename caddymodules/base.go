@@ -30,6 +30,10 @@ type BaseOptions struct {
 	ACMEDirectory   string   // another certificate authority than Let's Encrypt
 	TrustedProxies  []string // CIDRs of proxies in front of us, whose X-Forwarded-* count
 	LogLevel        string   // "" means WARN
+	// Listeners are sockets that are open already, as Caddy writes their
+	// addresses (fd/5, fdgram/6), by name: http, https, http3 and api. The
+	// others are opened.
+	Listeners map[string]string
 }
 
 // BaseConfig returns Caddy's configuration, in JSON, for a server that is run
@@ -95,25 +99,48 @@ func baseHTTP(o BaseOptions) *caddyhttp.App {
 		Servers:     map[string]*caddyhttp.Server{},
 	}
 	if o.HTTPPort != 0 {
-		app.Servers["http"] = publicServer(o, o.HTTPPort, "h1")
+		app.Servers["http"] = publicServer(o, "http", o.HTTPPort, "h1")
 	}
 	if o.HTTPSPort != 0 {
-		protocols := []string{"h1", "h2"}
-		if o.HTTP3 {
-			protocols = append(protocols, "h3")
-		}
-		app.Servers["https"] = publicServer(o, o.HTTPSPort, protocols...)
+		app.Servers["https"] = httpsServer(o)
 		app.Servers["https"].TLSConnPolicies = anyConnection()
 	}
 	if o.RPCAddress != "" && len(o.ControlHandlers) > 0 {
-		app.Servers["rpc"] = baseServer(o.RPCAddress, "h1")
-		app.Servers["rpc"].Routes = caddyhttp.RouteList{{HandlersRaw: o.ControlHandlers}}
+		app.Servers["rpc"] = baseServer(o.address("api", o.RPCAddress), "h1")
+		app.Servers["rpc"].Routes = append(app.Servers["rpc"].Routes, caddyhttp.Route{HandlersRaw: o.ControlHandlers})
 	}
 	return app
 }
 
-func publicServer(o BaseOptions, port int, protocols ...string) *caddyhttp.Server {
-	srv := baseServer(net.JoinHostPort(o.BindHost, strconv.Itoa(port)), protocols...)
+// address returns the address of the open socket of that name, the other
+// address when there is none.
+func (o BaseOptions) address(name, other string) string {
+	if open, ok := o.Listeners[name]; ok {
+		return open
+	}
+	return other
+}
+
+// httpsServer is the public server on the HTTPS port. An open socket is either
+// of streams or of datagrams, while Caddy opens both for one address.
+func httpsServer(o BaseOptions) *caddyhttp.Server {
+	if _, open := o.Listeners["https"]; !open {
+		if !o.HTTP3 {
+			return publicServer(o, "https", o.HTTPSPort, "h1", "h2")
+		}
+		return publicServer(o, "https", o.HTTPSPort, "h1", "h2", "h3")
+	}
+	srv := publicServer(o, "https", o.HTTPSPort, "h1", "h2")
+	if datagrams, open := o.Listeners["http3"]; open && o.HTTP3 {
+		srv.Protocols = append(srv.Protocols, "h3")
+		srv.Listen = append(srv.Listen, datagrams)
+		srv.ListenProtocols = [][]string{{"h1", "h2"}, {"h3"}}
+	}
+	return srv
+}
+
+func publicServer(o BaseOptions, name string, port int, protocols ...string) *caddyhttp.Server {
+	srv := baseServer(o.address(name, net.JoinHostPort(o.BindHost, strconv.Itoa(port))), protocols...)
 	if len(o.ControlHosts) > 0 && len(o.ControlHandlers) > 0 {
 		hosts := caddyconfig.JSON(o.ControlHosts, nil)
 		srv.Routes = append(srv.Routes, caddyhttp.Route{
@@ -140,5 +167,8 @@ func baseServer(address string, protocols ...string) *caddyhttp.Server {
 		ReadHeaderTimeout: caddy.Duration(20 * time.Second),
 		MaxHeaderBytes:    64 << 10,
 		AutoHTTPS:         &caddyhttp.AutoHTTPSConfig{Disabled: true},
+
+		ListenerWrappersRaw: []json.RawMessage{json.RawMessage(`{"wrapper":"hop3"}`)},
+		Routes:              caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{json.RawMessage(`{"handler":"hop3_gate"}`)}}},
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/abilian/hop3/hop3/rpc"
 	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
+	"github.com/abilian/hop3/hop3/sshd"
 	"github.com/abilian/hop3/hop3/store"
 	"github.com/abilian/hop3/hop3/stream"
 )
@@ -40,12 +41,16 @@ type core struct {
 	builders atomic.Pointer[[]hop3.Builder]
 	logger   *zap.Logger
 
-	api atomic.Pointer[rpc.Handler] // nil until started
+	api     atomic.Pointer[rpc.Handler] // nil until started
+	gate    *gate
+	ssh     atomic.Pointer[sshd.Server] // the newest one; nil for none
+	control atomic.Pointer[Control]     // nil when this process is not `hop3 run`
 
 	mu      sync.Mutex
 	started bool
 	lock    *serverconfig.Lock
 	store   *store.DB
+	box     *sandbox.Sandbox // nil until started
 	host    *http.Server // of host commands
 }
 
@@ -83,7 +88,7 @@ func running(home string) *core {
 }
 
 func newCore(config *serverconfig.Config, logger *zap.Logger) *core {
-	return &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{}}
+	return &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{}, gate: newGate()}
 }
 
 // start opens what the configuration names and brings the apps back. It does
@@ -126,6 +131,8 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 	if err != nil {
 		return err
 	}
+	c.box = box
+	giveSandbox(*c.builders.Load(), box)
 	runtime, err := rt.Open(filepath.Join(home, "run", "native"), box, c.logger.Named("runtime"))
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
@@ -149,8 +156,31 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		c.logger.Error("some apps could not be brought back", zap.Error(err))
 	}
 	c.Platform.Begin()
+	c.Table.SetWaker(c.Platform.Wake)
 	c.Table.SetReady()
-	return c.openAPI(home)
+	if err := c.openAPI(home); err != nil {
+		return err
+	}
+	c.gate.open()
+	return nil
+}
+
+// useBuilders has later deploys use these builders.
+func (c *core) useBuilders(builders []hop3.Builder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.box != nil {
+		giveSandbox(builders, c.box)
+	}
+	c.builders.Store(&builders)
+}
+
+func giveSandbox(builders []hop3.Builder, box *sandbox.Sandbox) {
+	for _, b := range builders {
+		if user, ok := b.(sandboxUser); ok {
+			user.UseSandbox(box)
+		}
+	}
 }
 
 // openRepos opens the git repositories and removes what an earlier server
@@ -197,13 +227,24 @@ func (c *core) Destruct() error {
 	return c.closeLocked()
 }
 
+// closeHost ends the host commands. They have a moment only: one may follow a
+// log, which has no end.
+func (c *core) closeHost(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := c.host.Shutdown(ctx); err != nil {
+		return c.host.Close()
+	}
+	return nil
+}
+
 func (c *core) closeLocked() error {
 	var err error
 	if c.Platform != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		if c.host != nil {
-			err = c.host.Shutdown(ctx)
+			err = c.closeHost(ctx)
 		}
 		err = errors.Join(err, c.Platform.Shutdown(ctx), c.Platform.Runtime.Close())
 		c.Platform = nil

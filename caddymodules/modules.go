@@ -19,6 +19,8 @@ func init() {
 	caddy.RegisterModule((*App)(nil))
 	caddy.RegisterModule((*Apps)(nil))
 	caddy.RegisterModule((*RPC)(nil))
+	caddy.RegisterModule((*Gate)(nil))
+	caddy.RegisterModule((*Listeners)(nil))
 	caddy.RegisterModule((*Upstreams)(nil))
 	caddy.RegisterModule((*Selection)(nil))
 	caddy.RegisterModule((*Permission)(nil))
@@ -49,6 +51,12 @@ var (
 
 	_ caddy.Provisioner           = (*RPC)(nil)
 	_ caddyhttp.MiddlewareHandler = (*RPC)(nil)
+
+	_ caddy.Provisioner           = (*Gate)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
+
+	_ caddy.Provisioner     = (*Listeners)(nil)
+	_ caddy.ListenerWrapper = (*Listeners)(nil)
 
 	_ caddy.Provisioner           = (*Permission)(nil)
 	_ caddytls.OnDemandPermission = (*Permission)(nil)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/abilian/hop3/hop3"
 )
 
 // page is what a visitor is told when no app answers.
@@ -23,6 +25,8 @@ var (
 	pageUnknown     = page{Status: http.StatusNotFound, Title: "No app lives here", Text: "No application on this server has this name."}
 	pageStarting    = page{Status: http.StatusServiceUnavailable, Title: "Starting", Text: "This server is just starting. The page will be here in a moment.", RetryAfter: 2}
 	pageMisdirected = page{Status: http.StatusMisdirectedRequest, Title: "Wrong connection", Text: "This connection was opened for another name. Please try again."}
+	pageSlowWake    = page{Status: http.StatusServiceUnavailable, Title: "Still starting", Text: "This app was asleep and takes long to start. Please try again in a moment.", RetryAfter: 10}
+	pageWakeQueue   = page{Status: http.StatusServiceUnavailable, Title: "Still starting", Text: "This app was asleep, and many requests wait for it already. Please try again in a moment.", RetryAfter: 5}
 	pageNoFile      = page{Status: http.StatusNotFound, Title: "Page not found", Text: "This site has no page at this address."}
 )
 
@@ -31,10 +35,12 @@ var (
 func stoppedPage(status string) page {
 	p := page{Status: http.StatusServiceUnavailable, RetryAfter: 30}
 	switch status {
-	case "stopped":
+	case hop3.RouteStopped:
 		p.Title, p.Text = "This app is stopped", "Its owner has stopped it. It will be back here once it is started again."
-	case "failed":
+	case hop3.RouteFailed:
 		p.Title, p.Text = "This app is not running", "It could not be started. Its owner can find the reason in its log."
+	case hop3.RouteAsleep:
+		p.Title, p.Text, p.RetryAfter = "This app is asleep", "The next visit wakes it up.", 5
 	default:
 		p.Title, p.Text = "Nothing to see", "This app does not answer web requests at the moment."
 	}

@@ -21,6 +21,7 @@ type Permission struct {
 
 	own   map[string]bool
 	table *routing.Table
+	gate  *gate
 }
 
 // CaddyModule returns the Caddy module information.
@@ -34,13 +35,17 @@ func (p *Permission) Provision(ctx caddy.Context) (err error) {
 	for _, host := range p.Hosts {
 		p.own[hop3.NormalizeHost(host)] = true
 	}
-	p.table, err = routingTable(ctx)
+	if p.table, err = routingTable(ctx); err != nil {
+		return err
+	}
+	p.gate, err = gateOf(ctx)
 	return err
 }
 
 // CertificateAllowed returns nil for a name that may have a certificate. It
 // may be called at every handshake.
-func (p *Permission) CertificateAllowed(_ context.Context, name string) error {
+func (p *Permission) CertificateAllowed(ctx context.Context, name string) error {
+	p.gate.await(ctx) // the table of a server that starts is empty
 	if p.own[name] || p.table.Explicit(name) {
 		return nil
 	}

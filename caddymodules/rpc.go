@@ -97,7 +97,7 @@ func (c *core) openAPI(home string) error {
 	if err != nil {
 		return fmt.Errorf("listening for host commands: %w", err)
 	}
-	c.host = &http.Server{Handler: handler(&hop3.User{Username: "host", Admin: true, Active: true}), ReadHeaderTimeout: 10 * time.Second}
+	c.host = &http.Server{Handler: c.hostHandler(handler(&hop3.User{Username: "host", Admin: true, Active: true})), ReadHeaderTimeout: 10 * time.Second}
 	c.Platform.Go("host commands", func(context.Context) {
 		if err := c.host.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			c.logger.Error("host commands are not served any more", zap.Error(err))

@@ -3,6 +3,7 @@ package caddymodules
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -25,6 +26,12 @@ const (
 // over a reload the same socket goes on.
 func (a *App) startSSH() error {
 	address := caddy.NetworkAddress{Network: "tcp", Host: a.config.Bind, StartPort: uint(a.config.SSHPort), EndPort: uint(a.config.SSHPort)}
+	if a.SSHListen != "" {
+		var err error
+		if address, err = caddy.ParseNetworkAddress(a.SSHListen); err != nil {
+			return fmt.Errorf("listening for SSH: %w", err)
+		}
+	}
 	made, err := address.Listen(a.ctx, 0, net.ListenConfig{})
 	if err != nil {
 		return hop3.Errorf(hop3.CodeUnavailable, "listening for SSH on %s: %w", address, err)
@@ -34,13 +41,15 @@ func (a *App) startSSH() error {
 		return errors.New("listening for SSH: not a stream listener")
 	}
 	server := &sshd.Server{
-		Home:   a.config.Home,
-		Repos:  a.core.Repos,
-		Users:  users{a.core.Platform},
-		Pushes: pushes{a.core.Platform},
-		Logger: a.logger.Named("ssh"),
+		Home:     a.config.Home,
+		Repos:    a.core.Repos,
+		Users:    users{a.core.Platform},
+		Pushes:   pushes{a.core.Platform},
+		Commands: a.core.sshCommand,
+		Logger:   a.logger.Named("ssh"),
 	}
 	a.ssh = server
+	a.core.ssh.Store(server)
 	a.core.Platform.Go("ssh", func(ctx context.Context) {
 		if err := server.Serve(ctx, listener); err != nil {
 			a.logger.Error("the SSH server ended", zap.Error(err))

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/routing"
 )
 
@@ -33,6 +34,13 @@ func (*Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error
 		return nil, nil
 	}
 	route := claim.Follow()
+	if route != nil && route.Status == hop3.RouteAsleep {
+		// It fell asleep between the request's arrival and this attempt.
+		var err error
+		if route, err = wake(r, claim); err != nil {
+			return nil, err
+		}
+	}
 	if route == nil {
 		return nil, nil
 	}

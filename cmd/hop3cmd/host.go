@@ -101,8 +101,8 @@ func localHost(ctx context.Context, config *serverconfig.Config) (*host, error) 
 	}, nil
 }
 
-// hostCommands are the colon commands of Hop3 (Python)'s host program, and
-// key.
+// hostCommands are the colon commands of Hop3 (Python)'s host program, key,
+// reload and upgrade.
 func hostCommands(home *string) []*cobra.Command {
 	with := func(f handler) func(*cobra.Command, []string) error {
 		return func(cmd *cobra.Command, args []string) (err error) {
@@ -125,14 +125,14 @@ func hostCommands(home *string) []*cobra.Command {
 	for _, c := range []*cobra.Command{create, reset} {
 		c.Flags().Bool("password-stdin", false, "read the password from standard input")
 	}
-	return []*cobra.Command{
+	return append(reloadCommands(home), []*cobra.Command{
 		create,
 		reset,
 		{Use: "admin:token <user>", Short: "Print a token for a user", Args: cobra.ExactArgs(1), RunE: with(adminToken)},
 		{Use: "admin:ssh-token", Short: "Print a token for the first administrator, who is created when there is none", Args: cobra.NoArgs, RunE: with(adminSSHToken)},
 		{Use: "admin:list", Short: "List the users", Args: cobra.NoArgs, RunE: with(passOn("user", "list"))},
 		keyCommand(with),
-	}
+	}...)
 }
 
 type handler = func(ctx context.Context, h *host, cmd *cobra.Command, args []string) error

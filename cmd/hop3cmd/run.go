@@ -6,13 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/signal"
-	"runtime/debug"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
@@ -40,6 +35,7 @@ type runOptions struct {
 	settings map[string]string // by flag
 	demo     bool
 	stopApps bool
+	check    bool
 }
 
 func runCommand() *cobra.Command {
@@ -71,6 +67,7 @@ unless --stop-apps is given.`,
 	}
 	cmd.Flags().BoolVar(&o.demo, "demo", false, "run on a throw-away home, push a sample app to it and serve it")
 	cmd.Flags().BoolVar(&o.stopApps, "stop-apps", false, "stop the apps when the server ends")
+	cmd.Flags().BoolVar(&o.check, "check", false, "only say whether the server could run with these settings")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return hop3.Errorf(hop3.CodeInvalid, "hop3 run: %w", err).WithHint("%s", oneOffHint)
 	})
@@ -86,10 +83,16 @@ func noArguments(_ *cobra.Command, args []string) error {
 	return hop3.Errorf(hop3.CodeInvalid, "hop3 run takes no arguments, and got %q", strings.Join(args, " ")).WithHint("%s", oneOffHint)
 }
 
+// config says where to read the configuration.
+func (o runOptions) config() serverconfig.Options {
+	return serverconfig.Options{Flags: o.settings, NoFiles: o.demo}
+}
+
 // run is `hop3 run`.
 func run(ctx context.Context, o runOptions, out io.Writer) (err error) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	if o.check {
+		return check(o, out)
+	}
 	if o.demo {
 		cleanup, err := prepareDemo(&o)
 		if err != nil {
@@ -97,75 +100,18 @@ func run(ctx context.Context, o runOptions, out io.Writer) (err error) {
 		}
 		defer cleanup()
 	}
-	config, err := serverconfig.Load(serverconfig.Options{Flags: o.settings, NoFiles: o.demo})
+	i, err := newInstance(o, out)
 	if err != nil {
 		return err
 	}
-	if err := preflight(config); err != nil {
+	next, err := i.serve(ctx)
+	switch {
+	case err != nil && i.handed != nil && i.handed.Previous != "" && !i.ready.Load():
+		return i.back(err)
+	case err != nil || next == nil:
 		return err
 	}
-	caddyJSON, err := caddyConfig(config, o.settings)
-	if err != nil {
-		return err
-	}
-	if err := caddy.Load(caddyJSON, true); err != nil {
-		return startError(err)
-	}
-	defer func() {
-		if stopErr := shutdown(config.Home, o.stopApps, out); err == nil {
-			err = stopErr
-		}
-	}()
-	p := caddymodules.Platform(config.Home)
-	if err := caddymodules.GitInstalled(ctx, config.Home); err != nil {
-		fmt.Fprintf(out, "Warning: nobody can push: %s\n\n", hop3.MessageOf(err))
-	}
-	if err := firstRun(ctx, p, out); err != nil {
-		return err
-	}
-	banner(out, config, o.settings["home"] != "")
-	// What only the start needed goes back; an idle server would keep it long.
-	debug.FreeOSMemory()
-	if o.demo {
-		if err := pushDemo(ctx, p, config, out); err != nil {
-			return err
-		}
-	}
-	<-ctx.Done()
-	stop() // a second Ctrl-C ends the process at once
-	return nil
-}
-
-// preflight finds what would make the start fail, before anything is started.
-func preflight(config *serverconfig.Config) error {
-	if err := serverconfig.Prepare(config); err != nil {
-		return err
-	}
-	lock, err := serverconfig.LockHome(config.Home)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	for _, l := range []struct {
-		what, host, setting string
-		port                int
-	}{
-		{"HTTP", config.Bind, "http-port", config.HTTPPort},
-		{"HTTPS", config.Bind, "https-port", config.HTTPSPort},
-		{"SSH", config.Bind, "ssh-port", config.SSHPort},
-		{"the API", config.Host, "port", config.Port},
-	} {
-		if l.port == 0 {
-			continue
-		}
-		listener, err := net.Listen("tcp", net.JoinHostPort(l.host, strconv.Itoa(l.port)))
-		if err != nil {
-			return hop3.Errorf(hop3.CodeUnavailable, "port %d, for %s, cannot be used: %s", l.port, l.what, reason(err)).
-				WithHint("Stop what uses it, or choose another one with --%s.", l.setting)
-		}
-		listener.Close()
-	}
-	return nil
+	return i.next(next)
 }
 
 // reason returns the last part of a network error: "address already in use".
@@ -179,8 +125,9 @@ func reason(err error) string {
 
 // caddyConfig is the configuration of the Caddy around us. It is made here and
 // not by a Caddyfile, so that nothing needs to be configured.
-func caddyConfig(c *serverconfig.Config, settings map[string]string) ([]byte, error) {
-	app, err := json.Marshal(caddymodules.App{Home: c.Home, Settings: settings})
+func caddyConfig(c *serverconfig.Config, settings map[string]string, open sockets) ([]byte, error) {
+	listeners := open.caddy()
+	app, err := json.Marshal(caddymodules.App{Home: c.Home, Settings: settings, SSHListen: listeners["ssh"]})
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +144,21 @@ func caddyConfig(c *serverconfig.Config, settings map[string]string) ([]byte, er
 		Email:           c.ACMEEmail,
 		ACMEDirectory:   c.ACMEServer,
 		LogLevel:        c.LogLevel,
+		Listeners:       listeners,
 	})
+}
+
+// validate provisions what the configuration asks for, and starts none of it.
+func validate(c *serverconfig.Config, settings map[string]string) error {
+	made, err := caddyConfig(c, settings, nil)
+	if err != nil {
+		return err
+	}
+	var config caddy.Config
+	if err := caddy.StrictUnmarshalJSON(made, &config); err != nil {
+		return err
+	}
+	return caddy.Validate(&config)
 }
 
 // startError makes a sentence of an error of caddy.Load, whose chain repeats
@@ -207,24 +168,4 @@ func startError(err error) error {
 		return hop3.Errorf(hop3.CodeOf(err), "%s", hop3.MessageOf(err))
 	}
 	return fmt.Errorf("starting the server: %w", err)
-}
-
-// shutdown ends the server: listeners first, then open requests, for a
-// bounded time.
-func shutdown(home string, stopApps bool, out io.Writer) error {
-	fmt.Fprintln(out, "\nShutting down: open requests are finished first.")
-	if p := caddymodules.Platform(home); p != nil && stopApps {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := p.StopAll(ctx); err != nil {
-			fmt.Fprintf(out, "Some apps did not stop: %v\n", err)
-		}
-	}
-	if err := caddy.Stop(); err != nil {
-		return fmt.Errorf("stopping the server: %w", err)
-	}
-	if !stopApps {
-		fmt.Fprintln(out, "The apps go on running; the next `hop3 run` adopts them.")
-	}
-	return nil
 }

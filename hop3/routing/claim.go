@@ -1,6 +1,10 @@
 package routing
 
-import "github.com/abilian/hop3/hop3"
+import (
+	"context"
+
+	"github.com/abilian/hop3/hop3"
+)
 
 // Claim is a request on its way: as long as it is not released, Drain waits
 // for the release it went to. A Claim belongs to one request and is not safe
@@ -43,6 +47,24 @@ func (c *Claim) Follow() *hop3.Route {
 	c.version.release()
 	c.found, c.version = found, v
 	return &v.route
+}
+
+// Wake waits until the app that the request goes to takes requests and returns
+// the route it has then, as Follow does. See Table.Wake for the errors. The
+// request is held for no longer than ctx lasts.
+func (c *Claim) Wake(ctx context.Context) (*hop3.Route, error) {
+	for {
+		route := c.Follow()
+		if route == nil || route.Status != hop3.RouteAsleep {
+			return route, nil
+		}
+		if err := c.table.Wake(ctx, route.App); err != nil {
+			return route, err
+		}
+		if ctx.Err() != nil { // a Waker that does nothing must not keep us here
+			return route, context.Cause(ctx)
+		}
+	}
 }
 
 // Release counts the request out. It is called exactly once, after the last

@@ -110,8 +110,30 @@ func (m *model) release(t *rapid.T) {
 	m.claims = slices.Delete(m.claims, i, i+1)
 }
 
+// checkLoad compares the requests under way to each app.
+func (m *model) checkLoad(t *rapid.T) {
+	want := map[string]hop3.Load{}
+	for _, c := range m.claims {
+		id := c.version.id()
+		load := want[id.App]
+		if live, ok := m.routes[id.App]; ok && live.Release == id.Number {
+			load.InFlight++
+		} else if ok {
+			load.Draining++
+		}
+		want[id.App] = load
+	}
+	for app, w := range want {
+		got := m.table.Load(app)
+		if got.InFlight != w.InFlight || got.Draining != w.Draining {
+			t.Fatalf("the load of %s is %+v, want %+v", app, got, w)
+		}
+	}
+}
+
 // check compares every host and every release's requests.
 func (m *model) check(t *rapid.T) {
+	m.checkLoad(t)
 	for _, host := range []string{"a.test", "b.test", "c.b.test", "d.test"} {
 		want := m.owner(host)
 		if want == "" && host == "c.b.test" {
@@ -128,7 +150,13 @@ func (m *model) check(t *rapid.T) {
 			busy[id] = true
 		}
 	}
-	if got := len(m.table.retired); got != len(busy) {
+	draining := map[hop3.ReleaseID]bool{}
+	for _, versions := range m.table.retired {
+		for _, v := range versions {
+			draining[v.id()] = true
+		}
+	}
+	if got := len(draining); got != len(busy) {
 		t.Fatalf("%d releases drain, want %v", got, slices.Collect(maps.Keys(busy)))
 	}
 }

@@ -19,10 +19,11 @@ type Table struct {
 	exact *hostIndex
 	wild  *hostIndex // "*.example.com" under "example.com"
 	ready atomic.Bool
+	wakes wakes
 
 	mu      sync.Mutex // held by whoever changes the table
 	apps    map[string]*entry
-	retired map[hop3.ReleaseID][]*version // not current any more, requests under way
+	retired map[string][]*version // by app: not current any more, requests under way
 }
 
 // NewTable returns an empty table.
@@ -31,7 +32,7 @@ func NewTable() *Table {
 		exact:   newHostIndex(),
 		wild:    newHostIndex(),
 		apps:    make(map[string]*entry),
-		retired: make(map[hop3.ReleaseID][]*version),
+		retired: make(map[string][]*version),
 	}
 }
 
@@ -61,6 +62,7 @@ func (t *Table) Set(_ context.Context, r hop3.Route) error {
 	if old != nil {
 		old.retire()
 	}
+	t.wakes.forget(r.App) // what kept it from waking may be gone
 	return nil
 }
 
@@ -73,6 +75,7 @@ func (t *Table) Remove(_ context.Context, app string) error {
 		return nil
 	}
 	delete(t.apps, app)
+	t.wakes.forget(app)
 	old := e.current.Load()
 	// A claim that finds the entry empty looks the host up again, so the host
 	// goes first.
@@ -107,7 +110,10 @@ func (t *Table) Explicit(host string) bool {
 	return ok
 }
 
-var _ hop3.Proxy = (*Table)(nil)
+var (
+	_ hop3.Proxy = (*Table)(nil)
+	_ hop3.Meter = (*Table)(nil)
+)
 
 // Private
 
@@ -150,19 +156,19 @@ func (t *Table) swap(next *version) (old *version, err error) {
 // keep remembers a version until its last request has ended. The caller holds
 // the lock and retires the version after letting go of it.
 func (t *Table) keep(v *version) {
-	id := v.id()
-	t.retired[id] = append(t.retired[id], v)
+	app := v.route.App
+	t.retired[app] = append(t.retired[app], v)
 }
 
 // forget is called once by a version whose last request has ended.
 func (t *Table) forget(v *version) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	id := v.id()
-	left := slices.DeleteFunc(t.retired[id], func(o *version) bool { return o == v })
+	app := v.route.App
+	left := slices.DeleteFunc(t.retired[app], func(o *version) bool { return o == v })
 	if len(left) == 0 {
-		delete(t.retired, id)
+		delete(t.retired, app)
 		return
 	}
-	t.retired[id] = left
+	t.retired[app] = left
 }

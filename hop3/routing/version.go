@@ -24,7 +24,7 @@ func (e *entry) acquire() *version {
 		if v == nil {
 			return nil
 		}
-		v.inFlight.Add(1)
+		v.requests.Add(arrival)
 		if e.current.Load() == v {
 			return v
 		}
@@ -34,12 +34,19 @@ func (e *entry) acquire() *version {
 
 // version is a route as it was set once, with the requests that went to it.
 type version struct {
-	route    hop3.Route
-	inFlight atomic.Int64
+	route hop3.Route
+	// requests counts, in its upper half, those that ever arrived, and in the
+	// lower those under way: one addition does both.
+	requests atomic.Uint64
 	retired  atomic.Bool   // not current any more
 	drained  chan struct{} // closed when retired and without requests
 	finish   func()        // closes drained, once
 }
+
+const (
+	arrival   = 1<<32 | 1
+	departure = ^uint64(0) // -1: there is one to take away
+)
 
 func newVersion(r hop3.Route, forget func(*version)) *version {
 	v := &version{route: r, drained: make(chan struct{})}
@@ -56,7 +63,7 @@ func (v *version) id() hop3.ReleaseID {
 
 // release counts a request out.
 func (v *version) release() {
-	if v.inFlight.Add(-1) == 0 && v.retired.Load() {
+	if inFlight(v.requests.Add(departure)) == 0 && v.retired.Load() {
 		v.finish()
 	}
 }
@@ -64,7 +71,12 @@ func (v *version) release() {
 // retire says that v is not current any more.
 func (v *version) retire() {
 	v.retired.Store(true)
-	if v.inFlight.Load() == 0 {
+	if v.inFlight() == 0 {
 		v.finish()
 	}
 }
+
+// inFlight returns the number of requests under way.
+func (v *version) inFlight() int { return inFlight(v.requests.Load()) }
+
+func inFlight(requests uint64) int { return int(uint32(requests)) }

@@ -47,10 +47,10 @@ func (db *DB) CreateApp(ctx context.Context, app hop3.App) error {
 	label := hop3.HostLabel(app.Name)
 	return db.change(ctx, func(tx *sql.Tx) error {
 		created, err := exec(ctx, tx, `INSERT INTO apps (name, label, state, error, deploy_branch, live,
-				last_release, env, scale, created_by, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
+				last_release, env, scale, asleep, created_by, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
 			app.Name, label, int(app.State), clean(app.Error), app.DeployBranch, app.Live,
-			env, scale, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt))
+			env, scale, app.Asleep, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt))
 		if err != nil {
 			return fmt.Errorf("creating app %s: %w", app.Name, err)
 		}

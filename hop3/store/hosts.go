@@ -11,7 +11,7 @@ import (
 
 // Commit makes a release the live one: it becomes live, the one that was
 // becomes retired, the app's Live, State and Error change, and the app's hosts
-// become exactly the release's, in one transaction. It returns a CodeConflict
+// become exactly the release's, in one transaction; the app is not asleep. It returns a CodeConflict
 // error naming the owner when a host belongs to another app. Committing the
 // live release again changes nothing but those.
 func (db *DB) Commit(ctx context.Context, app string, number int) error {
@@ -35,7 +35,7 @@ func (db *DB) Commit(ctx context.Context, app string, number int) error {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE apps SET live = $1, state = $2, error = '', updated_at = $3 WHERE name = $4",
+		_, err = tx.ExecContext(ctx, "UPDATE apps SET live = $1, state = $2, error = '', asleep = FALSE, updated_at = $3 WHERE name = $4",
 			number, int(hop3.StateRunning), toMicros(at), app)
 		if err != nil {
 			return fmt.Errorf("committing release %d of %s: %w", number, app, err)
