@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,11 @@ type activation struct {
 // ready, commit, switch. Until the commit an error leaves everything as it
 // was; what was started is stopped. The app is locked by the caller.
 func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output) (*activation, error) {
+	unlock, err := p.lockRunning(ctx, r.App)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	app, err := p.Store.App(ctx, r.App)
 	if err != nil {
 		return nil, err
@@ -48,8 +54,8 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 		p.stopQuietly(r)
 		return nil, err
 	}
-	if err := p.Proxy.Set(ctx, p.route(r, instances)); err != nil {
-		a.revert(err)
+	if err := p.serve(ctx, r, instances, true); err != nil {
+		a.revertLocked(err)
 		return nil, fmt.Errorf("switching the route: %w", err)
 	}
 	if err := p.Files.Link(p.releaseDir(r.App, r.Build), p.srcLink(r.App)); err != nil {
@@ -66,13 +72,11 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Output) ([]hop3.Instance, error) {
 	say(out, "-----> Starting release v%d", r.Number)
 	l := p.launch(r)
-	for _, proc := range r.Processes {
-		if proc.Type == hop3.ProcessCron {
-			tell(out, 1, "yellow", "       Warning: the cron entries of '%s' do not run on this server yet", r.App)
-		}
+	if err := checkCron(r.Cron, r.Env); err != nil {
+		return nil, err
 	}
 	if len(l.Processes) == 0 {
-		if p.staticRoot(r) == "" {
+		if p.staticRoot(r) == "" && len(r.Cron) == 0 {
 			tell(out, 1, "yellow", "       Warning: '%s' has nothing to run and nothing to serve", r.App)
 		}
 		return nil, nil
@@ -80,24 +84,32 @@ func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Outp
 	if _, err := p.Runtime.Start(ctx, l); err != nil {
 		return nil, fmt.Errorf("starting v%d: %w", r.Number, err)
 	}
-	host := "localhost"
-	if len(r.Hosts) > 0 {
-		host = r.Hosts[0]
-	}
-	timeout := r.StartTimeout
-	if timeout == 0 {
-		timeout = p.Settings.StartTimeout
-	}
-	id := r.ID()
-	list := func(ctx context.Context) ([]hop3.Instance, error) { return p.Runtime.Instances(ctx, id) }
-	err := p.Prober.Wait(ctx, hop3.Readiness{Health: r.Health, Host: host, Timeout: timeout, Instances: list, Out: out})
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, canceled(ctx)
-		}
+	all := func(hop3.Instance) bool { return true }
+	if err := p.waitReady(ctx, r, out, all); err != nil {
 		return nil, err
 	}
-	return list(ctx)
+	return p.Runtime.Instances(ctx, r.ID())
+}
+
+// waitReady waits until the chosen instances of a release are ready.
+func (p *Platform) waitReady(ctx context.Context, r hop3.Release, out hop3.Output, chosen func(hop3.Instance) bool) error {
+	list := func(ctx context.Context) ([]hop3.Instance, error) {
+		instances, err := p.Runtime.Instances(ctx, r.ID())
+		return slices.DeleteFunc(instances, func(i hop3.Instance) bool { return !chosen(i) }), err
+	}
+	err := p.Prober.Wait(ctx, hop3.Readiness{Health: r.Health, Host: checkHost(r), Timeout: p.startTimeout(r), Instances: list, Out: out})
+	if err != nil && ctx.Err() != nil {
+		return canceled(ctx)
+	}
+	return err
+}
+
+// checkHost is the Host header of the questions whether an instance is well.
+func checkHost(r hop3.Release) string {
+	if len(r.Hosts) > 0 {
+		return r.Hosts[0]
+	}
+	return "localhost"
 }
 
 // finish confirms the switch and ends the old release once its requests are
@@ -122,6 +134,14 @@ func (a *activation) finish() {
 // revert makes the old release the live one again; the new one is stopped and
 // counts as failed because of why.
 func (a *activation) revert(why error) {
+	unlock, err := a.p.lockRunning(context.Background(), a.release.App)
+	if err == nil {
+		defer unlock()
+	}
+	a.revertLocked(why)
+}
+
+func (a *activation) revertLocked(why error) {
 	p, ctx := a.p, context.Background()
 	err := p.backTo(ctx, a.release, a.old, why)
 	if err != nil {
@@ -138,7 +158,8 @@ func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error)
 		err = p.Store.Commit(ctx, old.App, old.Number)
 	} else {
 		_, err = p.Store.UpdateApp(ctx, bad.App, func(app *hop3.App) error {
-			app.Live, app.State, app.Error = 0, hop3.StateStopped, ""
+			app.Live = 0
+			app.SetState(hop3.StateStopped, "")
 			return nil
 		})
 	}
@@ -150,18 +171,20 @@ func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error)
 		return nil
 	})
 	if old.Number == 0 {
-		return errors.Join(err, p.Proxy.Set(ctx, p.stoppedRoute(bad, "stopped")))
+		return errors.Join(err, p.rest(ctx, bad, hop3.RouteStopped))
 	}
 	instances, startErr := p.Runtime.Start(ctx, p.launch(old))
 	return errors.Join(err, startErr,
-		p.Proxy.Set(ctx, p.route(old, instances)),
+		p.serve(ctx, old, instances, false),
 		p.Files.Link(p.releaseDir(old.App, old.Build), p.srcLink(old.App)))
 }
 
 // drainAndStop stops a release that is not routed to any more, once its
 // requests have ended or the drain's time is up. It returns at once.
 func (p *Platform) drainAndStop(r hop3.Release) {
-	p.Go("drain", func(ctx context.Context) {
+	done := p.running.drains(r.ID())
+	started := p.Go("drain", func(ctx context.Context) {
+		defer done()
 		drain, cancel := context.WithTimeout(ctx, p.Settings.DrainTimeout)
 		defer cancel()
 		started := time.Now()
@@ -172,6 +195,9 @@ func (p *Platform) drainAndStop(r hop3.Release) {
 		p.Logger.Info("drained", zap.String("app", r.App), zap.Int("release", r.Number), zap.Duration("took", time.Since(started)), zap.Error(err))
 		p.stopQuietly(r)
 	})
+	if !started {
+		done()
+	}
 }
 
 func (p *Platform) stopQuietly(r hop3.Release) {
@@ -201,6 +227,7 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		Writable: []string{p.dataDir(r.App), p.volumesDir(r.App)},
 	}
 	for _, proc := range r.Processes {
+		proc.Count = p.count(r, proc)
 		if proc.Type != hop3.ProcessStatic && proc.Type != hop3.ProcessCron && proc.Count > 0 {
 			l.Processes = append(l.Processes, proc)
 		}

@@ -21,8 +21,10 @@ type AppStatus struct {
 	Instances []hop3.Instance
 	URLs      []string // the first is the one to show
 	LocalURL  string   // of the first instance that serves HTTP
-	Crashed   bool     // should run, and nothing does
-	Reason    string   // why it crashed, or failed
+	Crashed   bool     // should answer, and no instance can
+	Reason    string   // why it crashed, or failed, or could not be woken
+	// Problems says what is wrong with single instances of an app that runs.
+	Problems []string
 }
 
 // Apps returns the status of every app, ordered by name.
@@ -33,7 +35,7 @@ func (p *Platform) Apps(ctx context.Context) ([]AppStatus, error) {
 	}
 	all := make([]AppStatus, 0, len(apps))
 	for _, app := range apps {
-		s, err := p.status(ctx, app)
+		s, err := p.status(ctx, app, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -48,10 +50,13 @@ func (p *Platform) AppStatus(ctx context.Context, name string) (AppStatus, error
 	if err != nil {
 		return AppStatus{}, err
 	}
-	return p.status(ctx, app)
+	// Looking at the ports of processes takes too long to do it for all apps.
+	return p.status(ctx, app, p.Prober.Diagnose)
 }
 
-func (p *Platform) status(ctx context.Context, app hop3.App) (AppStatus, error) {
+// status returns what there is to know of an app; diagnose, when given, looks
+// at the ports of its instances.
+func (p *Platform) status(ctx context.Context, app hop3.App, diagnose func(hop3.Instance) string) (AppStatus, error) {
 	s := AppStatus{App: app, Reason: app.Error}
 	if app.Live == 0 {
 		s.URLs = p.urls(p.hostsOf(app.Name, nil, app.Env))
@@ -65,21 +70,22 @@ func (p *Platform) status(ctx context.Context, app hop3.App) (AppStatus, error) 
 	if s.Instances, err = p.Runtime.Instances(ctx, s.Release.ID()); err != nil {
 		return s, fmt.Errorf("asking the runtime about '%s': %w", app.Name, err)
 	}
-	if app.State != hop3.StateRunning {
+	sick, trouble := p.running.snapshot(app.Name)
+	if app.Asleep && trouble != "" {
+		s.Reason = "the last request could not wake it: " + trouble
+	}
+	if !app.Awake() {
 		return s, nil
 	}
-	expected, running := len(p.launch(s.Release).Processes) > 0, 0
 	for _, i := range s.Instances {
-		if i.State == hop3.InstanceRunning {
-			running++
-		} else if i.LastExit != "" {
-			s.Reason = fmt.Sprintf("%s.%d ended: %s (%d restarts)", i.Type, i.Ordinal, i.LastExit, i.Restarts)
-		}
 		if s.LocalURL == "" && strings.HasPrefix(i.Upstream, "127.0.0.1:") {
 			s.LocalURL = "http://" + i.Upstream
 		}
 	}
-	s.Crashed = expected && running == 0
+	s.Problems, s.Crashed = p.problems(s.Release, s.Instances, sick, diagnose)
+	if s.Crashed && len(s.Problems) > 0 {
+		s.Reason = s.Problems[0]
+	}
 	return s, nil
 }
 

@@ -96,6 +96,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		return nil, err
 	}
 	tellEnv(req.Out, resolved)
+	if err := checkCron(m.Cron, resolved.Env); err != nil {
+		return nil, err
+	}
 	hosts := p.hostsOf(app.Name, m.Domains, resolved.Env)
 	if err := p.checkHosts(hosts); err != nil {
 		return nil, err
@@ -117,6 +120,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Artifact = artifact
 		r.Processes = processes(m, artifact, app.Scale)
 		r.Health = m.Health
+		r.Cron = m.Cron
 		r.StartTimeout = m.StartTimeout
 		r.Hosts = hosts
 		r.Env = resolved.Env
@@ -139,6 +143,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
+	p.tellCron(req.Out, a.release)
 	if err := p.storeEnv(context.WithoutCancel(ctx), req.App, resolved.Store.Merge(req.Env), nil); err != nil {
 		// The release has its own copy; only the next one would miss them.
 		p.Logger.Error("storing the variables of a deploy", zap.String("app", req.App), zap.Error(err))

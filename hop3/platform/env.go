@@ -54,9 +54,13 @@ func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.
 		r.Env = applyEnv(r.Env, set, unset)
 		r.Hosts = p.hostsAfter(r.Hosts, name, before.Env, r.Env)
 	}
-	if next := live; before.State != hop3.StateRunning {
+	resting, err := p.whileResting(ctx, name, func(app hop3.App) error {
+		next := live
 		apply(&next)
-		return change, p.changeStopped(ctx, who, next, set, unset)
+		return p.changeStopped(ctx, who, app, next, set, unset)
+	})
+	if resting || err != nil {
+		return change, err
 	}
 	r, err := p.rereleaseLocked(ctx, who, before, live, hop3.ReleaseEnv, apply, out)
 	if err != nil {
@@ -67,13 +71,9 @@ func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.
 }
 
 // changeStopped records a release that nothing runs yet: the next start runs
-// it.
-func (p *Platform) changeStopped(ctx context.Context, who Actor, next hop3.Release, set hop3.Env, unset []string) error {
+// it, or the next request when the app is asleep. See whileResting.
+func (p *Platform) changeStopped(ctx context.Context, who Actor, app hop3.App, next hop3.Release, set hop3.Env, unset []string) error {
 	next.Kind, next.Status, next.User, next.Ref = hop3.ReleaseEnv, hop3.ReleaseBuilding, who.Username, nil
-	state, err := p.Store.App(ctx, next.App)
-	if err != nil {
-		return err
-	}
 	r, err := p.Store.NewRelease(ctx, next)
 	if err != nil {
 		return err
@@ -83,10 +83,13 @@ func (p *Platform) changeStopped(ctx context.Context, who Actor, next hop3.Relea
 		return err
 	}
 	// Commit says running, as it does after a switch; nothing was switched.
-	return errors.Join(
-		p.setState(ctx, r.App, state.State, state.Error),
+	_, err = p.Store.UpdateApp(ctx, r.App, func(a *hop3.App) error {
+		a.State, a.Error, a.Asleep = app.State, app.Error, app.Asleep
+		return nil
+	})
+	return errors.Join(err,
 		p.storeEnv(ctx, r.App, set, unset),
-		p.Proxy.Set(ctx, p.stoppedRoute(r, "stopped")))
+		p.rest(ctx, r, restingStatus(app)))
 }
 
 // hostsAfter returns the hosts of a release whose HOST_NAME changed: those of

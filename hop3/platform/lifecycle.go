@@ -8,27 +8,41 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// StartApp starts the live release of a stopped or failed app again and waits
-// until it is ready. Starting a running app is a CodeConflict error.
+// StartApp starts the live release of a stopped or failed app, or of one that
+// is asleep, and waits until it is ready. Starting a running app is a
+// CodeConflict error.
 func (p *Platform) StartApp(ctx context.Context, _ Actor, name string, out hop3.Output) error {
 	unlock, app, live, err := p.lockLive(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if app.State == hop3.StateRunning {
-		return hop3.Errorf(hop3.CodeConflict, "App '%s' is already running.", name)
+	unlockRunning, err := p.lockRunning(ctx, name)
+	if err != nil {
+		return err
 	}
-	if err := p.setState(ctx, name, hop3.StateStarting, ""); err != nil {
+	defer unlockRunning()
+	if app, err = p.Store.App(ctx, name); err != nil {
+		return err
+	}
+	if app.Asleep {
+		return p.wake(ctx, live, out)
+	}
+	if app.State == hop3.StateRunning {
+		return app.Move(hop3.StateRunning, "")
+	}
+	if err := p.transition(ctx, name, hop3.StateStarting, ""); err != nil {
 		return err
 	}
 	instances, err := p.startReady(ctx, live, out)
 	ctx = context.WithoutCancel(ctx)
 	if err != nil {
 		p.stopQuietly(live)
-		return errors.Join(err, p.setState(ctx, name, hop3.StateFailed, hop3.MessageOf(err)))
+		return errors.Join(err,
+			p.transition(ctx, name, hop3.StateFailed, hop3.MessageOf(err)),
+			p.rest(ctx, live, hop3.RouteFailed))
 	}
-	return errors.Join(p.Proxy.Set(ctx, p.route(live, instances)), p.setState(ctx, name, hop3.StateRunning, ""))
+	return errors.Join(p.serve(ctx, live, instances, true), p.transition(ctx, name, hop3.StateRunning, ""))
 }
 
 // StopApp stops an app once its requests are done, or the drain's time is up.
@@ -44,13 +58,20 @@ func (p *Platform) StopApp(ctx context.Context, _ Actor, name string, out hop3.O
 		return hop3.Errorf(hop3.CodeConflict, "App '%s' is already stopped.", name)
 	}
 	say(out, "-----> Stopping '%s'", name)
+	unlockRunning, err := p.lockRunning(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlockRunning()
 	ctx = context.WithoutCancel(ctx) // a client that leaves does not stop a stop
+	// A person insists: also what failed, or hangs half-way, is stopped.
 	if err := p.setState(ctx, name, hop3.StateStopping, ""); err != nil {
 		return err
 	}
-	if err := p.Proxy.Set(ctx, p.stoppedRoute(live, "stopped")); err != nil {
+	if err := p.rest(ctx, live, hop3.RouteStopped); err != nil {
 		return err
 	}
+	p.endCron(ctx, name, errors.New("the app was stopped"))
 	// A stop is asked for by a person who waits: open requests get the grace
 	// that processes get, not the long drain of a switch.
 	drain, cancel := context.WithTimeout(ctx, p.Settings.StopGrace)
@@ -59,9 +80,9 @@ func (p *Platform) StopApp(ctx context.Context, _ Actor, name string, out hop3.O
 	if err := p.Runtime.Stop(ctx, live.ID(), p.Settings.StopGrace); err != nil {
 		return errors.Join(
 			fmt.Errorf("stopping '%s': %w", name, err),
-			p.setState(ctx, name, hop3.StateFailed, "the app did not stop: "+hop3.MessageOf(err)))
+			p.transition(ctx, name, hop3.StateFailed, "the app did not stop: "+hop3.MessageOf(err)))
 	}
-	return p.setState(ctx, name, hop3.StateStopped, "")
+	return p.transition(ctx, name, hop3.StateStopped, "")
 }
 
 // RestartApp puts a fresh release of the same artifact, with the environment
@@ -84,7 +105,15 @@ func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop
 		return err
 	}
 	say(out, "-----> Destroying '%s'", name)
+	unlockRunning, err := p.lockRunning(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlockRunning()
 	ctx = context.WithoutCancel(ctx)
+	p.running.forget(name)
+	defer p.barCron(name)()
+	p.endCron(ctx, name, errors.New("the app was destroyed"))
 	if err := p.Proxy.Remove(ctx, name); err != nil {
 		return fmt.Errorf("taking the routes away: %w", err)
 	}

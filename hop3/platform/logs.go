@@ -2,70 +2,107 @@ package platform
 
 import (
 	"context"
-	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/abilian/hop3/hop3"
 )
 
-// LogQuery chooses log lines.
-type LogQuery struct {
-	Lines  int    // the last n; 0 means 100
-	Grep   string // case-insensitive substring
-	Type   string // process type; "" for all
-	Build  bool   // the build's log instead of the instances'
-	Follow bool   // goes on with new lines until the context ends
-}
-
-// Logs calls line with the chosen log lines of an app, each with the instance
-// it comes from in front.
-func (p *Platform) Logs(ctx context.Context, name string, q LogQuery, line func(string) error) error {
-	if _, err := p.Store.App(ctx, name); err != nil {
-		return err
-	}
-	files, err := p.logFiles(name, q)
+// Logs calls line with the log lines of an app that q chooses, the oldest
+// first. What an app wrote to drive a terminal is taken out of them, but for
+// colours. A follower's end is ctx's, the server's, or the app's: then the
+// error is CodeNotFound.
+func (p *Platform) Logs(ctx context.Context, name string, q hop3.LogQuery, line func(LogLine) error) error {
+	app, err := p.Store.App(ctx, name)
 	if err != nil {
 		return err
 	}
-	n := q.Lines
-	if n <= 0 {
-		n = 100
+	if q.Type != "" {
+		if err := p.checkLogType(ctx, app, q); err != nil {
+			return err
+		}
 	}
-	grep := strings.ToLower(q.Grep)
-	return p.Files.Tail(ctx, files, n, q.Follow, func(file, text string) error {
-		if grep != "" && !strings.Contains(strings.ToLower(text), grep) {
-			return nil
+	if q.Lines <= 0 {
+		q.Lines = defaultLines
+	}
+	ctx, done := p.interruptible(ctx)
+	defer done()
+	q.Alive = func(ctx context.Context) error {
+		if _, err := p.Store.App(ctx, name); hop3.CodeOf(err) == hop3.CodeNotFound {
+			return hop3.Errorf(hop3.CodeNotFound, "App '%s' was destroyed.", name)
 		}
-		if q.Build {
-			return line(text)
-		}
-		return line(strings.TrimSuffix(filepath.Base(file), ".log") + " | " + text)
+		return nil // what else is wrong may be over soon
+	}
+	return p.Files.Logs(ctx, p.logDir(name), q, func(e hop3.LogEntry) error {
+		return line(LogLine{Instance: e.Instance, Time: e.Time, Text: printable(e.Text)})
 	})
 }
 
-// logFiles returns the files that hold what q asks for.
-func (p *Platform) logFiles(app string, q LogQuery) ([]string, error) {
-	if q.Build {
-		return []string{p.buildLog(app)}, nil
+const defaultLines = 100
+
+// LogLine is a line of a log as people may see it.
+type LogLine struct {
+	Instance string    // "web.1"; "" for the build's
+	Time     time.Time // the zero time when nobody knows
+	Text     string
+}
+
+// String returns the line with its time and its instance in front.
+func (l LogLine) String() string {
+	var b strings.Builder
+	if !l.Time.IsZero() {
+		b.WriteString(l.Time.UTC().Format("2006-01-02T15:04:05.000Z "))
 	}
-	if q.Type != "" {
-		if err := hop3.ValidateProcessType(q.Type); err != nil {
-			return nil, err
+	if l.Instance != "" {
+		b.WriteString(l.Instance + " | ")
+	}
+	b.WriteString(l.Text)
+	return b.String()
+}
+
+// LastDeploy returns when the release that serves was made; the zero time when
+// there is none.
+func (p *Platform) LastDeploy(ctx context.Context, name string) (time.Time, error) {
+	app, err := p.Store.App(ctx, name)
+	if err != nil || app.Live == 0 {
+		return time.Time{}, err
+	}
+	live, err := p.Store.Release(ctx, name, app.Live)
+	return live.CreatedAt, err
+}
+
+// checkLogType refuses a type that the app does not have and of which there
+// are no logs.
+func (p *Platform) checkLogType(ctx context.Context, app hop3.App, q hop3.LogQuery) error {
+	if err := hop3.ValidateProcessType(q.Type); err != nil {
+		return err
+	}
+	var types []string
+	if app.Live != 0 {
+		live, err := p.Store.Release(ctx, app.Name, app.Live)
+		if err != nil {
+			return err
+		}
+		for _, process := range live.Processes {
+			types = append(types, process.Type)
 		}
 	}
-	names, err := p.Files.List(p.logDir(app))
+	if slices.Contains(types, q.Type) {
+		return nil
+	}
+	names, err := p.Files.List(p.logDir(app.Name))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var files []string
 	for _, name := range names {
-		if !strings.HasSuffix(name, ".log") || name == filepath.Base(p.buildLog(app)) {
-			continue
+		if strings.HasPrefix(name, q.Type+".") {
+			return nil // it had that type once
 		}
-		if q.Type != "" && !strings.HasPrefix(name, q.Type+".") {
-			continue
-		}
-		files = append(files, filepath.Join(p.logDir(app), name))
 	}
-	return files, nil
+	mistake := hop3.Errorf(hop3.CodeInvalid, "App '%s' has no process type '%s'.", app.Name, q.Type)
+	if len(types) > 0 {
+		return mistake.WithHint("It has: %s.", strings.Join(types, ", "))
+	}
+	return mistake
 }

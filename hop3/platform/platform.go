@@ -6,6 +6,7 @@ package platform
 
 import (
 	"context"
+	"io"
 	"io/fs"
 	"time"
 
@@ -32,6 +33,10 @@ type Platform struct {
 	locks locks
 	queue queue
 	tasks tasks
+
+	cron    cronJobs
+	running running
+	clock   func() time.Time // nil: the time; replaced by tests
 }
 
 // Settings are the server's settings that the verbs need.
@@ -79,7 +84,8 @@ type Store interface {
 	DeleteRelease(ctx context.Context, app string, number int) error
 	// Commit makes a release the live one: it becomes live, the one that was
 	// becomes retired, the app's Live, State (running) and Error change, and
-	// the app's hosts become exactly r.Hosts, in one transaction. It returns a
+	// the app's hosts become exactly r.Hosts, in one transaction; an app that
+	// was asleep is not any more. It returns a
 	// CodeConflict error naming the owner when a host belongs to another app.
 	Commit(ctx context.Context, app string, number int) error
 	// Hosts returns which app each claimed host belongs to.
@@ -100,6 +106,21 @@ type Store interface {
 	// RevokeToken remembers a token's id until it would have expired anyway.
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
+
+	// NewCronRun stores a run under an ID of its own and returns it with ID
+	// set; a CodeConflict error when the entry has one of the same Due.
+	NewCronRun(ctx context.Context, r hop3.CronRun) (hop3.CronRun, error)
+	// UpdateCronRun changes all of a run but ID, App, Entry and Due.
+	UpdateCronRun(ctx context.Context, id int64, change func(*hop3.CronRun) error) (hop3.CronRun, error)
+	CronRun(ctx context.Context, app string, id int64) (hop3.CronRun, error)
+	// CronRuns returns the last n runs of an entry, of all entries of the app
+	// when entry is "", newest first.
+	CronRuns(ctx context.Context, app, entry string, n int) ([]hop3.CronRun, error)
+	// EndCronRuns ends all that are said to be under way, with why as Error.
+	EndCronRuns(ctx context.Context, why string) error
+	// PruneCronRuns forgets the app's runs that have ended but for the newest,
+	// each of every entry and total of all, and returns what it forgot.
+	PruneCronRuns(ctx context.Context, app string, each, total int) ([]hop3.CronRun, error)
 }
 
 // Repositories are the apps' bare git repositories. See hop3/git.
@@ -126,6 +147,12 @@ type Prober interface {
 	// it logged last goes to r.Out. It does not wait for the deadline once
 	// the outcome is certain.
 	Wait(ctx context.Context, r hop3.Readiness) error
+	// Probe asks an instance once and returns nil when its answer satisfies
+	// the check, else an error that says what came instead.
+	Probe(ctx context.Context, upstream, host string, check hop3.HealthCheck) error
+	// Diagnose says what an instance that serves HTTP does with ports in
+	// place of listening on its own; "" when it does that.
+	Diagnose(i hop3.Instance) string
 }
 
 // Authenticator makes and checks what proves an identity. See hop3/auth.
@@ -160,11 +187,14 @@ type Files interface {
 	// Link makes link a symbolic link to target, replacing an older link
 	// atomically.
 	Link(target, link string) error
+	// Create makes a new file below dir, with the directories on the way to
+	// it, and opens it for writing. No symbolic link leads out of dir.
+	Create(dir, name string) (io.WriteCloser, error)
 	// Open gives a directory for reading; its symbolic links cannot lead out.
 	Open(dir string) (fs.FS, error)
 	// Free returns the bytes and the inodes left on the disk of path.
 	Free(path string) (bytes, inodes uint64, err error)
-	// Tail copies the last n lines of the files to w; with follow it goes on
-	// until ctx is done. See LogQuery.
-	Tail(ctx context.Context, files []string, n int, follow bool, line func(file, text string) error) error
+	// Logs gives the lines of the logs in dir that the query chooses to entry,
+	// in the order of time. See hop3/logfile.
+	Logs(ctx context.Context, dir string, q hop3.LogQuery, entry func(hop3.LogEntry) error) error
 }

@@ -40,7 +40,7 @@ func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 	if err != nil {
 		return err
 	}
-	keep, caches := p.kept(releases, running)
+	keep, caches := p.kept(releases, append(running, p.usedByCron()...))
 	onDisk := map[string]bool{}
 	for _, name := range names {
 		onDisk[name] = true

@@ -103,7 +103,10 @@ func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.Release
 	case hop3.StateStopped, hop3.StateStopping:
 		return hop3.ReleaseID{}, errors.Join(
 			p.setState(ctx, app.Name, hop3.StateStopped, ""),
-			p.Proxy.Set(ctx, p.stoppedRoute(live, "stopped")))
+			p.rest(ctx, live, hop3.RouteStopped))
+	}
+	if app.Asleep {
+		return hop3.ReleaseID{}, p.rest(ctx, live, hop3.RouteAsleep)
 	}
 	return live.ID(), p.bringUp(ctx, live)
 }
@@ -111,17 +114,35 @@ func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.Release
 // bringUp adopts or starts the instances of a committed release and routes to
 // it. It does not wait for readiness: requests wait at the proxy instead.
 func (p *Platform) bringUp(ctx context.Context, live hop3.Release) error {
-	instances, err := p.Runtime.Start(ctx, p.launch(live))
+	instances, err := p.startOrAdopt(ctx, live)
 	if err != nil {
 		return errors.Join(
 			fmt.Errorf("starting v%d: %w", live.Number, err),
 			p.setState(ctx, live.App, hop3.StateFailed, hop3.MessageOf(err)),
-			p.Proxy.Set(ctx, p.stoppedRoute(live, "failed")))
+			p.rest(ctx, live, hop3.RouteFailed))
 	}
 	return errors.Join(
 		p.setState(ctx, live.App, hop3.StateRunning, ""),
-		p.Proxy.Set(ctx, p.route(live, instances)),
+		p.serve(ctx, live, instances, false),
 		p.Files.Link(p.releaseDir(live.App, live.Build), p.srcLink(live.App)))
+}
+
+// startOrAdopt starts what is missing of a release's instances. Where their
+// number follows the load, those that an earlier server left are kept, within
+// the bounds: the load is likely to be as it was.
+func (p *Platform) startOrAdopt(ctx context.Context, live hop3.Release) ([]hop3.Instance, error) {
+	l := p.launch(live)
+	if proc, s, ok := follows(live); ok && !p.running.is(live) {
+		left, err := p.Runtime.Instances(ctx, live.ID())
+		if err != nil {
+			return nil, err
+		}
+		l = withCount(l, proc.Type, min(max(counts(l)[proc.Type], ofType(left, proc.Type)), s.Max))
+		if err := p.Runtime.Trim(ctx, live.ID(), counts(l), p.Settings.StopGrace); err != nil {
+			return nil, err
+		}
+	}
+	return p.Runtime.Start(ctx, l)
 }
 
 // settleRef decides a push that the server's end interrupted between the
@@ -210,16 +231,4 @@ func (p *Platform) finishDestroys(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (p *Platform) setState(ctx context.Context, app string, state hop3.State, why string) error {
-	// A start says so of every app: without a write where it is so already.
-	if a, err := p.Store.App(ctx, app); err != nil || a.State == state && a.Error == why {
-		return err
-	}
-	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
-		a.State, a.Error = state, why
-		return nil
-	})
-	return err
 }

@@ -35,13 +35,16 @@ func (p *Platform) Scale(ctx context.Context, who Actor, name string, counts map
 			}
 		}
 	}
-	if app.State == hop3.StateRunning {
-		if _, err := p.rereleaseLocked(ctx, who, app, live, hop3.ReleaseScale, change, out); err != nil {
-			return err
-		}
-	} else if next := live; true {
+	resting, err := p.whileResting(ctx, name, func(app hop3.App) error {
+		next := live
 		change(&next)
-		if err := p.changeStopped(ctx, who, next, nil, nil); err != nil {
+		return p.changeStopped(ctx, who, app, next, nil, nil)
+	})
+	if err != nil {
+		return err
+	}
+	if !resting {
+		if _, err := p.rereleaseLocked(ctx, who, app, live, hop3.ReleaseScale, change, out); err != nil {
 			return err
 		}
 	}
@@ -69,6 +72,8 @@ func checkCounts(live hop3.Release, counts map[string]int) error {
 		switch {
 		case !slices.Contains(types, t):
 			problems = append(problems, fmt.Sprintf("Process type '%s' not found for app '%s'; it has %s", t, live.App, strings.Join(types, ", ")))
+		case live.Scaling[t].Max > 0:
+			problems = append(problems, fmt.Sprintf("The number of '%s' follows the load, between min and max of [scaling.%s] in hop3.toml: change it there", t, t))
 		case n < 0:
 			problems = append(problems, fmt.Sprintf("Cannot scale '%s' below 0", t))
 		case n > maxInstances:

@@ -34,6 +34,7 @@ type world struct {
 	prober  *fakeProber
 	builder *fakeBuilder
 	out     *transcript
+	time    testClock
 }
 
 var alice = Actor{Username: "alice"}
@@ -45,6 +46,7 @@ func newWorld(t *testing.T) *world {
 		runtime: &fakeRuntime{running: map[hop3.ReleaseID]hop3.Launch{}},
 		repos:   &fakeRepos{refs: map[string]string{}},
 		out:     &transcript{},
+		time:    testClock{t: time.Now()},
 	}
 	if err := os.Mkdir(filepath.Join(w.home, "apps"), 0o755); err != nil {
 		t.Fatal(err)
@@ -76,6 +78,7 @@ func (w *world) reboot() {
 			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
 		},
 	}
+	p.clock = w.time.now
 	w.Platform = p
 	w.t.Cleanup(func() {
 		if err := p.Shutdown(context.Background()); err != nil {
@@ -136,8 +139,11 @@ type fakeRuntime struct {
 	restarts []string // what Restart was asked for
 	mu       sync.Mutex
 	running  map[hop3.ReleaseID]hop3.Launch
-	fail     error // of Start
-	exit     int   // of Run
+	fail     error                                                        // of Start
+	exit     int                                                          // of Run
+	run      func(context.Context, hop3.Launch, hop3.OneOff) (int, error) // nil: exit
+	starts   int
+	change   func(*hop3.Instance) // of what Instances returns
 }
 
 func (*fakeRuntime) Name() string { return "fake" }
@@ -149,7 +155,8 @@ func (f *fakeRuntime) Start(_ context.Context, l hop3.Launch) ([]hop3.Instance, 
 		return nil, f.fail
 	}
 	f.running[l.ID] = l
-	return instancesOf(l), nil
+	f.starts++
+	return f.instances(l), nil
 }
 
 func instancesOf(l hop3.Launch) []hop3.Instance {
@@ -158,9 +165,19 @@ func instancesOf(l hop3.Launch) []hop3.Instance {
 		for n := range proc.Count {
 			i := hop3.Instance{App: l.ID.App, Release: l.ID.Number, Type: proc.Type, Ordinal: n + 1, State: hop3.InstanceRunning}
 			if proc.Type == "web" {
-				i.Upstream = "127.0.0.1:20000"
+				i.Upstream = fmt.Sprintf("127.0.0.1:%d", 20000+n)
 			}
 			all = append(all, i)
+		}
+	}
+	return all
+}
+
+func (f *fakeRuntime) instances(l hop3.Launch) []hop3.Instance {
+	all := instancesOf(l)
+	for i := range all {
+		if f.change != nil {
+			f.change(&all[i])
 		}
 	}
 	return all
@@ -176,7 +193,7 @@ func (f *fakeRuntime) Stop(_ context.Context, id hop3.ReleaseID, _ time.Duration
 func (f *fakeRuntime) Instances(_ context.Context, id hop3.ReleaseID) ([]hop3.Instance, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return instancesOf(f.running[id]), nil
+	return f.instances(f.running[id]), nil
 }
 
 func (f *fakeRuntime) Releases(context.Context) ([]hop3.ReleaseID, error) {
@@ -204,7 +221,10 @@ func (f *fakeRuntime) Restart(_ context.Context, id hop3.ReleaseID, processType 
 	return nil
 }
 
-func (f *fakeRuntime) Run(_ context.Context, _ hop3.Launch, cmd hop3.OneOff) (int, error) {
+func (f *fakeRuntime) Run(ctx context.Context, l hop3.Launch, cmd hop3.OneOff) (int, error) {
+	if f.run != nil {
+		return f.run(ctx, l, cmd)
+	}
 	return f.exit, nil
 }
 
@@ -214,6 +234,8 @@ type fakeProxy struct {
 	mu     sync.Mutex
 	routes map[string]hop3.Route
 	fail   error // of the next Set
+	sets   int
+	loads  map[string]hop3.Load
 }
 
 func (*fakeProxy) Name() string { return "fake" }
@@ -226,6 +248,7 @@ func (f *fakeProxy) Set(_ context.Context, r hop3.Route) error {
 		return err
 	}
 	f.routes[r.App] = r
+	f.sets++
 	return nil
 }
 
@@ -258,6 +281,7 @@ func (*fakeRepos) SetHead(context.Context, string, string) error { return nil }
 
 // fakeProber finds everything ready, or fails.
 type fakeProber struct {
+	sick func(upstream string) error // nil: all are well
 	fail error
 	hold chan struct{} // non-nil: Wait waits for its end, or the context's
 }
