@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 
 	// L1: one thing each, knowing only the words.
 	"hop3/archive":      {"hop3"},
+	"hop3/console":      {"hop3/api"},
 	"hop3/auth":         {"hop3"},
 	"hop3/build":        {"hop3", "hop3/cgroup", "hop3/sandbox"},
 	"hop3/disk":         {"hop3", "hop3/logfile"},
@@ -69,10 +70,10 @@ var mayImport = map[string][]string{
 
 	// L3: the front doors and the clients.
 	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/platform", "hop3/stream"},
-	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/platform", "hop3/stream"},
+	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream"},
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},
-	"hop3/client":  {"hop3/api"},
+	"hop3/client":  {"hop3/api", "hop3/console"},
 	"hop3/cli":     {"hop3/api", "hop3/client"},
 	"hop3/cli/tui": {"hop3/api", "hop3/cli", "hop3/client"},
 

@@ -32,8 +32,12 @@ func locals() []local {
 		{"logout", "", "Revoke the token and forget it", logout},
 		{"auth logout", "", "The same as logout", logout},
 		{"deploy", "[DIRECTORY] [-e KEY=VALUE]… [--no-stream]", "Deploy the files of a directory", deploy},
-		{"logs", "[-f] [-n N] [--grep TEXT] [--type PROCESS] [--build]", "Show an app's logs; -f goes on with new ones", logs},
-		{"app logs", "[-f] [-n N] [--grep TEXT] [--type PROCESS] [--build]", "The same as logs", logs},
+		{"logs", logsUsage, "Show an app's logs; -f goes on with new ones", logs},
+		{"app logs", logsUsage, "The same as logs", logs},
+		{"run", runUsage, "Run a command in an app's environment; it reads this input and has this exit status", run},
+		{"app run", runUsage, "The same as run", run},
+		{"shell", shellUsage, "Open a shell in an app's environment", shell},
+		{"app shell", shellUsage, "The same as shell", shell},
 		{"use", "APP | --clear", "Say which app this directory is about", use},
 		{"settings", "", "The same as settings show", settingsShow},
 		{"settings show", "", "Show the client's settings", settingsShow},
@@ -46,6 +50,12 @@ func locals() []local {
 		{"context remove", "NAME", "Forget the name", contextRemove},
 	}
 }
+
+const (
+	logsUsage  = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build]"
+	runUsage   = "[-t/--tty | -T/--no-tty] [-i/--interactive] [--input TEXT] [--] COMMAND…"
+	shellUsage = "[--type PROCESS] [-T/--no-tty]"
+)
 
 func findLocal(words []string) (*local, []string) {
 	table := locals()

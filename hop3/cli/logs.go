@@ -2,23 +2,34 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/url"
+	"sync"
+	"time"
 
 	"github.com/abilian/hop3/hop3/api"
-	"github.com/abilian/hop3/hop3/client"
 )
 
 // logs is `app logs`: without -f it is the server's command.
 func logs(ctx context.Context, p *program, args []string) error {
+	since, args, err := option(args, "--since")
+	if err != nil {
+		return err
+	}
+	since = localTime(since)
 	follow, rest := toggle(args, "-f", "--follow")
 	if !follow {
+		if since != "" {
+			rest = append(rest, "--since", since)
+		}
 		return p.remote(ctx, append([]string{"app", "logs"}, rest...))
 	}
 	query := url.Values{}
-	var value string
-	var err error
-	for _, o := range []struct{ key, long, short string }{{"lines", "--lines", "-n"}, {"grep", "--grep", ""}, {"type", "--type", ""}} {
+	if since != "" {
+		query.Set("since", since)
+	}
+	for _, o := range []struct{ key, long, short string }{{"lines", "--lines", "-n"}, {"grep", "--grep", ""}, {"type", "--type", "-p"}} {
+		var value string
 		if value, rest, err = option(rest, o.long, o.short); err != nil {
 			return err
 		}
@@ -26,9 +37,19 @@ func logs(ctx context.Context, p *program, args []string) error {
 			query.Set(o.key, value)
 		}
 	}
+	for _, name := range []string{"build", "since-deploy"} {
+		var given bool
+		if given, rest = toggle(rest, "--"+name); given {
+			query.Set(name, "true")
+		}
+	}
 	if err := noMore(rest); err != nil {
 		return err
 	}
+	return p.followLogs(ctx, query)
+}
+
+func (p *program) followLogs(ctx context.Context, query url.Values) error {
 	app, err := p.resolveApp()
 	if err != nil {
 		return err
@@ -37,12 +58,99 @@ func logs(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	err = c.FollowLogs(ctx, app, query, func(line string) { p.printer.item(api.Text("%s", line), nil) })
-	if lost := new(client.Unreachable); errors.As(err, &lost) && ctx.Err() == nil {
-		return err
-	}
+	lines := newBacklog()
+	var shown sync.WaitGroup
+	shown.Go(func() {
+		for line := range lines.all {
+			p.printer.item(api.Text("%s", line), nil)
+		}
+	})
+	err = c.FollowLogs(ctx, app, query, lines.add)
+	lines.end()
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return ctx.Err() // without what is still to be shown
 	}
+	shown.Wait()
 	return err
+}
+
+// localTime turns a time of day into one that means the same everywhere; all
+// else is the server's to understand.
+func localTime(text string) string {
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t.Format(time.RFC3339)
+		}
+	}
+	return text
+}
+
+// maxBacklog is how many bytes of lines wait for somebody who has paused the
+// output.
+const maxBacklog = 4 << 20
+
+// backlog holds lines until they are shown. When there are too many it drops
+// the oldest, and says so: the connection never waits for the terminal.
+type backlog struct {
+	mu      sync.Mutex
+	more    *sync.Cond
+	lines   []string
+	size    int
+	dropped int
+	ended   bool
+}
+
+func newBacklog() *backlog {
+	b := &backlog{}
+	b.more = sync.NewCond(&b.mu)
+	return b
+}
+
+func (b *backlog) add(line string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, line)
+	for b.size += len(line); b.size > maxBacklog; b.dropped++ {
+		b.size -= len(b.lines[0])
+		b.lines = b.lines[1:]
+	}
+	b.more.Signal()
+}
+
+// end says that no more lines come.
+func (b *backlog) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	b.more.Signal()
+}
+
+// all waits for lines and yields them, until the end.
+func (b *backlog) all(yield func(string) bool) {
+	for {
+		line, ok := b.next()
+		if !ok || !yield(line) {
+			return
+		}
+	}
+}
+
+func (b *backlog) next() (line string, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.lines) == 0 && !b.ended {
+		b.more.Wait()
+	}
+	if b.dropped > 0 {
+		line = fmt.Sprintf("… %d lines were dropped: they came faster than they were shown", b.dropped)
+		b.dropped = 0
+		return line, true
+	}
+	if len(b.lines) == 0 {
+		return "", false
+	}
+	line = b.lines[0]
+	b.lines = b.lines[1:]
+	b.size -= len(line)
+	return line, true
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"golang.org/x/term"
@@ -111,11 +112,11 @@ func (p *printer) normal(item api.Item) {
 }
 
 func (p *printer) say(color, text string) {
-	fmt.Fprintln(p.out, paint(p.color, color, clean(text)))
+	fmt.Fprintln(p.out, paint(p.color, color, styled(p.color, text)))
 }
 
 func (p *printer) talk(color, text string) {
-	fmt.Fprintln(p.err, paint(p.errColor, color, clean(text)))
+	fmt.Fprintln(p.err, paint(p.errColor, color, styled(p.errColor, text)))
 }
 
 func (p *printer) data(v any) {
@@ -188,6 +189,27 @@ func paint(on bool, color, text string) string {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+var style = regexp.MustCompile("\x1b\\[[0-9;:]*m")
+
+// styled cleans a text, but for the colours in it, where they can be shown.
+func styled(on bool, text string) string {
+	if !on {
+		return clean(api.Plain(text))
+	}
+	var b strings.Builder
+	at := 0
+	for _, found := range style.FindAllStringIndex(text, -1) {
+		b.WriteString(clean(text[at:found[0]]))
+		b.WriteString(text[found[0]:found[1]])
+		at = found[1]
+	}
+	b.WriteString(clean(text[at:]))
+	if at > 0 {
+		b.WriteString("\x1b[0m")
+	}
+	return b.String()
 }
 
 // clean takes out of a text from elsewhere what would do more to a terminal

@@ -197,7 +197,7 @@ func decode(resp *http.Response) (Result, error) {
 		return Result{}, &Error{Code: resp.StatusCode, Message: fmt.Sprintf("HTTP %s error: %.500s", resp.Status, body)}
 	}
 	if answer.Error != nil {
-		return Result{}, serverError(answer.Error)
+		return Result{}, ServerError(answer.Error)
 	}
 	var res Result
 	if err := json.Unmarshal(answer.Result, &res.Raw); err != nil {

@@ -55,9 +55,9 @@ func unreachable(server string, err error) error {
 	return &Unreachable{Server: server, Err: err}
 }
 
-// serverError takes apart the message: LOGS:<items>|||<message>, with prefixes
-// of older servers.
-func serverError(wire *api.Error) *Error {
+// ServerError returns an error that a server answered. It takes apart the
+// message: LOGS:<items>|||<message>, with prefixes of older servers.
+func ServerError(wire *api.Error) *Error {
 	e := &Error{Code: wire.Code, Message: wire.Message, Data: wire.Data}
 	if wire.Code == http.StatusUnauthorized {
 		return e

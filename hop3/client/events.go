@@ -147,7 +147,7 @@ func streamError(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // it only words the error
 	var answer struct{ Error *api.Error }
 	if json.Unmarshal(body, &answer) == nil && answer.Error != nil {
-		return serverError(answer.Error)
+		return ServerError(answer.Error)
 	}
 	return &Error{Code: resp.StatusCode, Message: "The stream cannot be followed: HTTP " + resp.Status}
 }

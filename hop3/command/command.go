@@ -32,6 +32,9 @@ type Command struct {
 	// their own.
 	Lenient bool
 	Run     func(ctx context.Context, c *Call) ([]api.Item, error)
+	// Attach is Run for a caller who is there while the command runs; nil for
+	// the commands that gain nothing by that. It returns an exit code.
+	Attach func(ctx context.Context, c *Call, con Console) (exit int, err error)
 }
 
 // Any is a Max without limit.

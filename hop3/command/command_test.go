@@ -36,6 +36,7 @@ func newCommands(t *testing.T) *Commands {
 const matrix = `
 app u
 app branch u
+app build-logs u
 app create u
 app destroy u
 app list u
@@ -43,6 +44,7 @@ app logs u
 app ping u
 app restart u
 app run u
+app shell u
 app start u
 app status u
 app stop u
@@ -50,6 +52,10 @@ auth p
 auth get-token p
 auth logout u
 auth whoami u
+cron u
+cron list u
+cron logs u
+cron run u
 deploy u
 domain u
 domain list u

@@ -39,7 +39,7 @@ type Commands struct {
 func New(s Server) *Commands {
 	c := &Commands{server: s, byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
-		helpCommands(), appCommands(), lifeCommands(), deployCommands(), envCommands(), psCommands(), releaseCommands(),
+		helpCommands(), appCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(),
 		domainCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), systemCommands(),
 	} {
 		for _, row := range rows {
@@ -121,12 +121,27 @@ type Request struct {
 // Run runs a command line. It owns the uploaded archive from here on. Errors
 // are hop3.Errors, some of them as a *Mistake.
 func (c *Commands) Run(ctx context.Context, r Request) ([]api.Item, error) {
-	call := &Call{Token: r.Token, Source: r.Source, Extra: r.Extra, Platform: c.server.Platform, Streams: c.server.Streams, commands: c}
+	call := c.newCall(r)
 	defer func() {
 		if a := call.takeUpload(); a != nil {
 			_ = a.Close() // a file in the temporary directory
 		}
 	}()
+	cmd, err := c.prepare(call, r)
+	if err != nil {
+		return nil, err
+	}
+	items, err := cmd.Run(ctx, call)
+	return items, call.explain(ctx, err)
+}
+
+func (c *Commands) newCall(r Request) *Call {
+	return &Call{Token: r.Token, Source: r.Source, Extra: r.Extra, Platform: c.server.Platform, Streams: c.server.Streams, commands: c}
+}
+
+// prepare finds the command that is called and checks that this caller may
+// call it, and does so rightly.
+func (c *Commands) prepare(call *Call, r Request) (*Command, error) {
 	if len(r.Args) == 0 {
 		r.Args = []string{"help"}
 	}
@@ -144,12 +159,14 @@ func (c *Commands) Run(ctx context.Context, r Request) ([]api.Item, error) {
 	if cmd.Who == Admin && !call.User.Admin {
 		return nil, hop3.Errorf(hop3.CodeForbidden, "Admin privileges required")
 	}
-	if err := call.parse(cmd, rest); err != nil {
-		return nil, err
+	return cmd, call.parse(cmd, rest)
+}
+
+// explain adds the names that may have been meant to an error about one that
+// does not exist.
+func (c *Call) explain(ctx context.Context, err error) error {
+	if err != nil && c.App != "" && hop3.CodeOf(err) == hop3.CodeNotFound {
+		return c.suggestApp(ctx, err)
 	}
-	items, err := cmd.Run(ctx, call)
-	if err != nil && call.App != "" && hop3.CodeOf(err) == hop3.CodeNotFound {
-		err = call.suggestApp(ctx, err)
-	}
-	return items, err
+	return err
 }

@@ -22,6 +22,7 @@ func helpCommands() []Command {
 var nouns = map[string]string{
 	"app":    "Applications: list, inspect, start, stop, run",
 	"auth":   "Tokens and who you are",
+	"cron":   "What an app runs at certain times",
 	"domain": "Host names of an app",
 	"env":    "Environment variables of an app",
 	"git":    "Deploying by git push",
@@ -37,7 +38,7 @@ var sections = []struct {
 	names []string
 }{
 	{"DAILY OPERATIONS", []string{"deploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
-	{"MANAGEMENT", []string{"app", "env", "domain", "addon", "backup"}},
+	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "addon", "backup"}},
 	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin"}},
 	{"UTILITIES", []string{"help", "version", "git"}},
 }

@@ -27,7 +27,7 @@ func appStart(ctx context.Context, c *Call) ([]api.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.App.State == hop3.StateRunning && !s.Crashed {
+	if s.App.Awake() && !s.Crashed {
 		return []api.Item{api.Text("App '%s' is already running.", c.App)}, nil
 	}
 	var out lines

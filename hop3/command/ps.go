@@ -26,6 +26,9 @@ func ps(ctx context.Context, c *Call) ([]api.Item, error) {
 	}
 	table := api.Table([]string{"Process Type", "Count"})
 	for _, p := range s.Release.Processes {
+		if p.Type == hop3.ProcessCron {
+			continue // of a release of before cron had entries of its own
+		}
 		table.Rows = append(table.Rows, []any{p.Type, strconv.Itoa(p.Count)})
 	}
 	return []api.Item{table}, nil

@@ -89,7 +89,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMess
 	status := http.StatusOK
 	if err != nil {
 		h.log(r, err)
-		resp.Error = wireError(err)
+		resp.Error = WireError(err)
 		status = api.HTTPStatus(resp.Error.Code)
 	}
 	writeJSON(w, status, resp)
@@ -98,7 +98,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMess
 // fail answers a request that is not JSON-RPC with an error.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.log(r, err)
-	e := wireError(err)
+	e := WireError(err)
 	status := map[hop3.Code]int{
 		hop3.CodeInvalid:      http.StatusBadRequest,
 		hop3.CodeUnauthorized: http.StatusUnauthorized,
@@ -120,7 +120,8 @@ func (h *Handler) log(r *http.Request, err error) {
 	}
 }
 
-func wireError(err error) *api.Error {
+// WireError returns an error as clients get it.
+func WireError(err error) *api.Error {
 	kind := hop3.CodeOf(err)
 	e := &api.Error{Code: api.RPCCode(kind), Message: hop3.MessageOf(err), Data: &api.ErrorData{Kind: string(kind)}}
 	if h := new(hop3.Error); errors.As(err, &h) {

@@ -1,5 +1,6 @@
 // Package rpc is the HTTP front door of clients: commands at POST /rpc, the
-// progress of deploys and the logs of apps as event streams.
+// progress of deploys and the logs of apps as event streams, programs at a
+// websocket.
 package rpc
 
 import (
@@ -13,6 +14,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/command"
+	"github.com/abilian/hop3/hop3/console"
 	"github.com/abilian/hop3/hop3/platform"
 	"github.com/abilian/hop3/hop3/stream"
 )
@@ -32,11 +34,12 @@ type Handler struct {
 	once      sync.Once
 	mux       *http.ServeMux
 	followers atomic.Int32 // of event streams
+	consoles  atomic.Int32
 }
 
 // ServeHTTP answers POST /rpc, GET /api/stream/{id}, GET
-// /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /health and
-// GET /version; everything else is not found.
+// /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /api/console
+// (a websocket), GET /health and GET /version; everything else is not found.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.route)
 	h.mux.ServeHTTP(w, r)
@@ -50,6 +53,7 @@ func (h *Handler) route() {
 	h.mux.HandleFunc("GET /api/stream/{id}", h.users(h.followDeploy))
 	h.mux.HandleFunc("GET /api/stream/{id}/status", h.users(h.deployStatus))
 	h.mux.HandleFunc("GET /api/apps/{app}/logs/stream", h.users(h.followLogs))
+	h.mux.HandleFunc("GET "+console.Path, h.console)
 	h.mux.HandleFunc("GET /health", h.health)
 	h.mux.HandleFunc("GET /version", h.version)
 }

@@ -3,36 +3,30 @@ package rpc
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/command"
 	"github.com/abilian/hop3/hop3/platform"
 )
 
-// maxTail bounds the lines of the past that a follower gets first.
-const maxTail = 10_000
-
-// followLogs streams an app's log lines until the client leaves. The query is
-// that of `app logs`: lines, grep, type.
+// followLogs streams an app's log lines until the client leaves, or the app is
+// destroyed. The query has the flags of `app logs` by their names. Who reads
+// slowly misses lines, and is told so.
 func (h *Handler) followLogs(w http.ResponseWriter, r *http.Request, _ identity) {
 	app := r.PathValue("app")
 	if _, err := h.Platform.Store.App(r.Context(), app); err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	query := r.URL.Query()
-	q := platform.LogQuery{Follow: true, Grep: query.Get("grep"), Type: query.Get("type")}
-	if text := query.Get("lines"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			h.fail(w, r, hop3.Errorf(hop3.CodeInvalid, "lines must be a number of 1 or more"))
-			return
-		}
-		q.Lines = min(n, maxTail)
+	q, err := command.LogQuery(r.Context(), h.Platform, app, r.URL.Query().Get)
+	if err != nil {
+		h.fail(w, r, err)
+		return
 	}
+	q.Follow = true
 	out, end, err := h.openEvents(w)
 	if err != nil {
 		h.fail(w, r, err)
@@ -42,8 +36,12 @@ func (h *Handler) followLogs(w http.ResponseWriter, r *http.Request, _ identity)
 	ctx, cancel := context.WithCancel(r.Context())
 	stop := keepAlive(ctx, cancel, out)
 	defer stop()
-	err = h.Platform.Logs(ctx, app, q, func(line string) error {
-		return out.send(api.EventLog, -1, api.LogEvent{Msg: line})
+	err = h.Platform.Logs(ctx, app, q, func(line platform.LogLine) error {
+		event := api.LogEvent{Msg: line.String()}
+		if !line.Time.IsZero() {
+			event.Time = line.Time.UTC().Format(time.RFC3339Nano)
+		}
+		return out.send(api.EventLog, -1, event)
 	})
 	if err != nil && ctx.Err() == nil {
 		h.log(r, err)

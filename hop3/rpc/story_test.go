@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -34,7 +35,8 @@ func TestTheLifeOfAnApp(t *testing.T) {
 	step(0, "web 2", "status")
 	step(0, "• Set GREETING=hi", "env", "set", "GREETING=hi")
 	step(0, "hi", "run", "sh", "-c", "echo $GREETING")
-	step(3, "Command failed with exit code 3", "run", "sh", "-c", "exit 3")
+	step(3, "oh no", "run", "sh", "-c", "echo oh no >&2; exit 3")
+	step(3, "Command failed with exit code 3", "run", "--json", "sh", "-c", "exit 3")
 	step(0, "hi", "env", "get", "GREETING")
 	step(2, "", "env", "set", "not-a-key=1", "nothing")
 
@@ -85,6 +87,43 @@ func TestFollowingLogs(t *testing.T) {
 		t.Fatal(out, errs)
 	}
 	waitFor("asked for /news")
+}
+
+// The client follows, chooses, and learns that the app is gone.
+func TestTheClientShowsLogs(t *testing.T) {
+	w := deployed(t)
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args, want, not string
+		code            int
+	}{
+		{"logs --app blog", " web.1 | serving hello", "", 0},
+		{"app logs --app blog --since 1h --type web.1 --grep SERVING", "serving hello", "", 0},
+		{"logs --app blog --since-deploy", "serving hello", "", 0},
+		{"logs --app blog --since 2999-01-01", "No log entries found.", "serving", 0},
+		{"logs --app blog --grep no-such-text", "No log entries found.", "serving", 0},
+		{"logs --app blog -p worker", "It has: web.", "", 2},
+		{"logs --app blog --since tomorrow", "--since wants a time", "", 2},
+		{"logs -f --app blog -n 0", "--lines wants", "", 2},
+		{"logs -f --app blgo", "blgo", "", 3},
+	} {
+		code, out, errs := w.hop3(dir, strings.Fields(c.args)...)
+		if text := out + errs; code != c.code || !strings.Contains(text, c.want) || c.not != "" && strings.Contains(text, c.not) {
+			t.Errorf("hop3 %s: exit %d\n%s", c.args, code, text)
+		}
+	}
+	ended := make(chan error, 1)
+	var out transcript
+	go func() {
+		ended <- w.client(w.user).FollowLogs(t.Context(), "blog", nil, func(line string) { fmt.Fprintln(&out, line) })
+	}()
+	out.wait(t, "serving hello")
+	if code, text, errs := w.hop3(dir, "app", "destroy", "--app", "blog", "-y"); code != 0 {
+		t.Fatal(text, errs)
+	}
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "destroyed") {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestTheProgressOfADeployIsASCII(t *testing.T) {

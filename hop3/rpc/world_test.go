@@ -200,6 +200,10 @@ func (noGit) SetHead(context.Context, string, string) error { return nil }
 // prober waits until something answers HTTP.
 type prober struct{}
 
+func (prober) Probe(context.Context, string, string, hop3.HealthCheck) error { return nil }
+
+func (prober) Diagnose(hop3.Instance) string { return "" }
+
 func (prober) Wait(ctx context.Context, r hop3.Readiness) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

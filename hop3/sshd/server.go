@@ -1,14 +1,15 @@
 // Package sshd is the SSH server: a key tells who a user is, and an exec line
-// what they want: to push to an app, or to fetch from it.
+// what they want: to push to an app, to fetch from it, or to run a command.
 //
-// It is gliderlabs/ssh reduced to that. There are no passwords, terminals,
-// subsystems or forwarding, and sessions are served by our own channel handler.
+// It is gliderlabs/ssh reduced to that. There are no passwords, subsystems or
+// forwarding, and sessions are served by our own channel handler.
 package sshd
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"runtime/debug"
@@ -30,9 +31,10 @@ type Server struct {
 	Repos  Repositories
 	Users  Users
 	Pushes Pushes
-	// Commands runs an exec line that is no git command and returns its exit
-	// code; nil refuses them all.
-	Commands func(ctx context.Context, user hop3.User, line string, streams git.Streams) int
+	// Commands runs an exec line that is no git command, split into its words,
+	// and returns its exit code; nil refuses them all. Its ctx ends when the
+	// client has left.
+	Commands func(ctx context.Context, user hop3.User, words []string, con Console) int
 	Logger   *zap.Logger
 
 	MaxConns         int           // at a time; 0 means 512
@@ -47,6 +49,13 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	closing   bool
+}
+
+// Console is the client's end of a command.
+type Console struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Terminal       *hop3.Terminal // the client's, in raw mode; nil for none
 }
 
 // Users says who a key belongs to.

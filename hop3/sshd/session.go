@@ -3,6 +3,7 @@ package sshd
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 
@@ -21,16 +22,18 @@ const maxRequests = 64
 type session struct {
 	server *Server
 	gossh.Channel
+	conn     *gossh.ServerConn
 	user     hop3.User
-	protocol string // GIT_PROTOCOL, as the client sent it
-	line     string // the exec line; "" when a shell was asked for
-	local    net.Addr
+	protocol string         // GIT_PROTOCOL, as the client sent it
+	line     string         // the exec line; "" when a shell was asked for
+	terminal *hop3.Terminal // nil when none was asked for
+	sizes    chan hop3.WindowSize
 }
 
 // serveSession serves a channel of type "session". It is used instead of
 // gliderlabs' own handler, which keeps any number of variables, blocks on
-// signals that nobody reads, grants terminals and agents, and does not notice
-// when a client closes one session of a connection it keeps.
+// signals that nobody reads, grants agents, and does not notice when a client
+// closes one session of a connection it keeps.
 func (s *Server) serveSession(_ *ssh.Server, sshConn *gossh.ServerConn, offer gossh.NewChannel, connCtx ssh.Context) {
 	c, ok := connCtx.Value(connKey{}).(*conn)
 	if !ok || !s.conns.begin(c) {
@@ -47,12 +50,13 @@ func (s *Server) serveSession(_ *ssh.Server, sshConn *gossh.ServerConn, offer go
 		return
 	}
 	defer channel.Close()
-	sess := &session{server: s, Channel: channel, local: sshConn.LocalAddr()}
+	sess := &session{server: s, Channel: channel, conn: sshConn, sizes: make(chan hop3.WindowSize, 1)}
 	asked := sess.awaitExec(requests)
 	go func() {
 		defer s.conns.forget(c)
 		defer cancel() // the client closed the session
-		gossh.DiscardRequests(requests)
+		defer s.recovered("reading the requests of an SSH session")
+		sess.obey(requests, cancel)
 	}()
 	if asked {
 		sess.exit(sess.run(ctx))
@@ -81,7 +85,12 @@ func (s *session) awaitExec(requests <-chan *gossh.Request) bool {
 			return true
 		case "env":
 			_ = req.Reply(s.setenv(req.Payload), nil)
-		default: // pty-req, subsystem, agent, x11, signals
+		case "pty-req":
+			_ = req.Reply(s.openTerminal(req.Payload), nil)
+		case "window-change":
+			s.resize(req.Payload)
+			_ = req.Reply(true, nil)
+		default: // subsystem, agent, x11, signals
 			_ = req.Reply(false, nil)
 		}
 	}
@@ -124,7 +133,7 @@ func (s *session) run(ctx context.Context) (code int) {
 	case cmd.verb == uploadPack:
 		return s.fetch(ctx, cmd.app)
 	case s.server.Commands != nil:
-		return s.server.Commands(ctx, user, s.line, s.streams())
+		return s.command(ctx)
 	default:
 		return s.fail(hop3.Errorf(hop3.CodeInvalid, "this server runs git commands only, not %q", shorten(s.line)))
 	}
@@ -160,22 +169,33 @@ func (s *session) outcome(what, app string, err error) int {
 // fail tells the client why nothing was done.
 func (s *session) fail(err error) int {
 	for line := range strings.SplitSeq(hop3.MessageOf(err), "\n") {
-		fmt.Fprintf(s.Stderr(), "hop3: %s\n", git.Printable(line))
+		fmt.Fprintf(s.Stderr(), "hop3: %s%s", git.Printable(line), s.lineEnd())
 	}
 	return 1
 }
 
-// greet answers somebody who only tried whether their key works.
+// greet answers somebody who only tried whether their key works, or wants a
+// shell on the server.
 func (s *session) greet() {
-	host := "<host>"
-	if addr, ok := s.local.(*net.TCPAddr); ok {
-		host = fmt.Sprintf("<host>:%d", addr.Port)
+	port, host := "", "<host>"
+	if addr, ok := s.conn.LocalAddr().(*net.TCPAddr); ok {
+		port, host = fmt.Sprintf("-p %d ", addr.Port), fmt.Sprintf("<host>:%d", addr.Port)
 	}
-	fmt.Fprintf(s.Channel, `Hi %s! Your key works. Hop3 offers no shell: push a repository to deploy it.
+	text := fmt.Sprintf("Hi %s! Your key works. Hop3 has no shell of its own: push a repository to deploy it.\n"+
+		"\n  git remote add hop3 ssh://%s/<app>\n  git push hop3 main\n", s.user.Username, host)
+	if s.server.Commands != nil {
+		text += fmt.Sprintf("\nCommands run here too:\n"+
+			"\n  ssh %[1]s<host> help\n  ssh %[1]s<host> logs -f --app <app>\n  ssh -t %[1]s<host> shell --app <app>\n", port)
+	}
+	_, _ = io.WriteString(s.Channel, strings.ReplaceAll(text, "\n", s.lineEnd())) // who has left needs no greeting
+}
 
-  git remote add hop3 ssh://%s/<app>
-  git push hop3 main
-`, s.user.Username, host)
+// lineEnd ends a line of ours: at a terminal the client takes it as it is.
+func (s *session) lineEnd() string {
+	if s.terminal != nil {
+		return "\r\n"
+	}
+	return "\n"
 }
 
 func (s *session) exit(code int) {
