@@ -51,7 +51,7 @@ type core struct {
 	lock    *serverconfig.Lock
 	store   *store.DB
 	box     *sandbox.Sandbox // nil until started
-	host    *http.Server // of host commands
+	host    *http.Server     // of host commands
 }
 
 // Platform returns the verbs of the server that runs on a home, nil when none
