@@ -15,6 +15,7 @@ import (
 	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
 	"github.com/abilian/hop3/hop3/sshd"
+	"github.com/abilian/hop3/uwsgi"
 )
 
 // App is the Caddy app "hop3": a Hop3 server in this Caddy. It wires the
@@ -35,7 +36,8 @@ type App struct {
 	// The builders, in order of preference. Default: local.
 	BuildersRaw []json.RawMessage `json:"builders,omitempty" caddy:"namespace=hop3.builders inline_key=builder"`
 
-	// What runs the apps. Default: the embedded supervisor.
+	// What runs the apps. Default: uWSGI where it is installed, else the
+	// embedded supervisor.
 	RuntimeRaw json.RawMessage `json:"runtime,omitempty" caddy:"namespace=hop3.runtimes inline_key=runtime"`
 
 	// What sends requests to the apps. Default: this Caddy.
@@ -112,7 +114,7 @@ func (a *App) loadPlugins(ctx caddy.Context) error {
 	if a.RuntimeRaw == nil {
 		name := a.config.Runtime
 		if name == "auto" {
-			name = "native"
+			name = chooseRuntime()
 		}
 		if err := checkModule("hop3.runtimes", name, "PROCESS_MANAGER"); err != nil {
 			return err
@@ -153,6 +155,15 @@ func (a *App) loadPlugins(ctx caddy.Context) error {
 		return fmt.Errorf("the module %T in hop3.proxies is not a proxy", guest)
 	}
 	return nil
+}
+
+// chooseRuntime is what PROCESS_MANAGER=auto stands for: uWSGI where the server
+// has it and the machine too.
+func chooseRuntime() string {
+	if uwsgi.Installed() && checkModule("hop3.runtimes", uwsgi.Name, "") == nil {
+		return uwsgi.Name
+	}
+	return "native"
 }
 
 // checkModule returns an error that names the choice unless a namespace has

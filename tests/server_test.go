@@ -191,19 +191,26 @@ func (s *server) end() {
 			s.signal(syscall.SIGTERM)
 		}
 	}
-	for _, pid := range s.processes() {
+	// The emperor first: it starts again what ends.
+	for _, pid := range append(s.emperors(), s.processes()...) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
+// emperors returns the uWSGI emperors over the server's home: one or none.
+func (s *server) emperors() []int {
+	return withFile("cmdline", "\x00--emperor\x00"+s.home+"/")
+}
+
 // processes returns the living processes that were given something of the
 // server's home in their environment: its apps, hooks and builds.
-func (s *server) processes() []int { return withEnviron(s.home + "/apps/") }
+func (s *server) processes() []int { return withFile("environ", s.home+"/apps/") }
 
 // processesOf returns the processes of one app.
-func (s *server) processesOf(app string) []int { return withEnviron(s.home + "/apps/" + app + "/") }
+func (s *server) processesOf(app string) []int { return withFile("environ", s.home+"/apps/"+app+"/") }
 
-func withEnviron(text string) []int {
+// withFile returns the processes whose file below /proc contains a text.
+func withFile(name, text string) []int {
 	var pids []int
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -211,8 +218,8 @@ func withEnviron(text string) []int {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		environ, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err == nil && bytes.Contains(environ, []byte(text)) {
+		content, err := os.ReadFile(filepath.Join("/proc", e.Name(), name))
+		if err == nil && bytes.Contains(content, []byte(text)) {
 			pids = append(pids, pid)
 		}
 	}

@@ -79,7 +79,7 @@ func (py *pythonBuild) processes() []hop3.Process {
 	switch {
 	case s.wsgi != "":
 		command := "gunicorn --bind ${BIND_ADDRESS:-127.0.0.1}:$PORT --workers ${WEB_CONCURRENCY:-2} --threads 4 " + s.wsgi
-		return []hop3.Process{{Type: hop3.ProcessWSGI, Command: command, Count: s.count}}
+		return []hop3.Process{{Type: hop3.ProcessWSGI, Command: command, Module: s.wsgi, Count: s.count}}
 	case s.command != "" && (s.server == "" || exists(py.bin(s.server))):
 		return []hop3.Process{{Type: hop3.ProcessWeb, Command: s.command, Count: 1}}
 	}

@@ -8,4 +8,5 @@ import (
 	_ "github.com/abilian/hop3/hop3/build"
 	_ "github.com/abilian/hop3/hop3/supervisor"
 	_ "github.com/abilian/hop3/toolchains"
+	_ "github.com/abilian/hop3/uwsgi"
 )

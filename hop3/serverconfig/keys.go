@@ -61,7 +61,7 @@ var keys = append([]key{
 		doc: "what sends requests to the apps"},
 	{name: "PROCESS_MANAGER", fallback: "auto",
 		set: to(func(c *Config) *string { return &c.Runtime }, word),
-		doc: "what runs the apps: auto, or the name of a runtime, as native"},
+		doc: "what runs the apps: uwsgi, native, or auto, which is uwsgi where it is installed"},
 	{name: "APP_START_TIMEOUT", fallback: "60",
 		set: to(func(c *Config) *time.Duration { return &c.StartTimeout }, duration),
 		doc: "how long an app may take to answer its first request"},

@@ -27,10 +27,11 @@ import (
 	"github.com/abilian/hop3/tests/bench/subject"
 
 	_ "github.com/abilian/hop3/hop3/supervisor"
+	_ "github.com/abilian/hop3/uwsgi"
 )
 
 func main() {
-	runtimes := flag.String("runtimes", "native", "runtimes to measure")
+	runtimes := flag.String("runtimes", "native,uwsgi", "runtimes to measure")
 	rounds := flag.Int("rounds", 15, "rounds of each figure")
 	instances := flag.Int("instances", 50, "idle instances, for the memory of each")
 	flag.Parse()
