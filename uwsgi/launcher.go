@@ -235,6 +235,11 @@ func (l *launcher) newOrder(kind string, c supervisor.Child) order {
 			o.Env = append(o.Env, entry)
 		}
 	}
+	if env := c.Launch.Env; kind == hop3.ProcessWSGI && env["LANG"]+env["LC_ALL"]+env["LC_CTYPE"] == "" {
+		// As the program python does without a locale (PEP 538); the library
+		// does not.
+		o.Env = append(o.Env, "LC_CTYPE=C.UTF-8")
+	}
 	return o
 }
 

@@ -146,14 +146,19 @@ func (v *vassal) php() {
 	}
 }
 
+// uwsgiJar is the Java side of the plug-in jvm, where Debian puts it.
+const uwsgiJar = "/usr/share/java/uwsgi.jar"
+
 // jwsgi serves a class of the JVM: "package.Class:method".
 func (v *vassal) jwsgi() {
 	v.set("plugin", "jvm")
 	v.set("plugin", "jwsgi")
 	v.set("jwsgi", v.child.Process.Module)
 	v.set("http-socket-modifier1", "8")
-	v.set("http-socket-modifier2", "1")
 	v.threads()
+	if _, err := os.Stat(uwsgiJar); err == nil {
+		v.set("jvm-classpath", uwsgiJar)
+	}
 	if path := v.child.Launch.Env["CLASSPATH"]; path != "" {
 		for _, entry := range filepath.SplitList(path) {
 			v.set("jvm-classpath", v.inRelease(entry))

@@ -38,10 +38,14 @@ type family struct {
 	// seen are the members found so far: in a process that is about to end,
 	// the marker cannot be read any more.
 	seen map[int]uint64
+	// attendants are the ancestors of main processes that a Launcher's program
+	// put there. Once the main processes have ended they have nothing to do,
+	// and are not waited for.
+	attendants map[int]uint64
 }
 
 func (s *Supervisor) familyOf(records ...record) family {
-	f := family{box: s.options.Sandbox, mains: make(map[int]uint64), markers: make(map[string]bool), seen: make(map[int]uint64)}
+	f := family{box: s.options.Sandbox, mains: make(map[int]uint64), markers: make(map[string]bool), seen: make(map[int]uint64), attendants: make(map[int]uint64)}
 	for _, r := range records {
 		f.markers[r.Marker] = true
 		f.groups = append(f.groups, r.group())
@@ -68,6 +72,7 @@ func (f family) end(ctx context.Context) error {
 func (f family) await(ctx context.Context) (gone bool, err error) {
 	for delay := 2 * time.Millisecond; ctx.Err() == nil; delay = min(delay*2, 200*time.Millisecond) {
 		if !f.mainsRun() {
+			f.dismiss()
 			left, err := f.find()
 			if err != nil || len(left) == 0 {
 				return err == nil, err
@@ -87,6 +92,7 @@ func (f family) terminate() error {
 	if err != nil {
 		return err
 	}
+	f.attend(members)
 	groups := make(map[int]bool)
 	for _, p := range members {
 		target := p.PID
@@ -181,6 +187,28 @@ func (f family) grouped() (map[int]bool, error) {
 		}
 	}
 	return grouped, nil
+}
+
+// attend notes which members are the ancestors of main processes.
+func (f family) attend(members []procfs.Process) {
+	byPID := make(map[int]procfs.Process, len(members))
+	for _, p := range members {
+		byPID[p.PID] = p
+	}
+	for main := range f.mains {
+		for p, ok := byPID[byPID[main].Parent]; ok && f.attendants[p.PID] == 0; p, ok = byPID[p.Parent] {
+			f.attendants[p.PID] = p.Start
+		}
+	}
+}
+
+// dismiss ends the ancestors of main processes that have ended.
+func (f family) dismiss() {
+	for pid, start := range f.attendants {
+		if p, ok := procfs.Find(pid); ok && !p.Dead && p.Start == start {
+			_ = unix.Kill(pid, unix.SIGKILL) // await sees whether it helped
+		}
+	}
 }
 
 // killGroups kills what is in the family's control groups, which nothing can
