@@ -75,21 +75,16 @@ func (e *emperor) wake() error {
 	return nil
 }
 
-// endWait is how long an emperor without vassals may take to end.
-const endWait = 5 * time.Second
-
-// end ends the emperor.
+// end ends the emperor. It has no work to finish; asked by another signal it
+// would end its vassals, and wait for each.
 func (e *emperor) end() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for deadline := time.Now().Add(endWait); e.runs(); time.Sleep(2 * time.Millisecond) {
-		sig := syscall.SIGINT
-		if time.Now().After(deadline) {
-			sig = syscall.SIGKILL
-		}
-		if err := syscall.Kill(e.known.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+	for e.runs() {
+		if err := syscall.Kill(e.known.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("ending the uWSGI emperor: %w", err)
 		}
+		time.Sleep(time.Millisecond)
 	}
 	return remove(e.file())
 }

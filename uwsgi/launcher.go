@@ -115,6 +115,18 @@ func (l *launcher) Launch(ctx context.Context, c supervisor.Child) (int, error) 
 	return l.await(ctx, name)
 }
 
+// Find implements supervisor.Launcher.
+func (l *launcher) Find(c supervisor.Child) (int, bool) {
+	l.mu.Lock()
+	name, ok := l.names[c.Marker]
+	l.mu.Unlock()
+	if !ok {
+		return 0, false
+	}
+	r := readRun(l.log(name))
+	return r.pid, r.pid != 0
+}
+
 // Forget implements supervisor.Launcher.
 func (l *launcher) Forget(_ context.Context, c supervisor.Child) error {
 	l.mu.Lock()
@@ -157,6 +169,8 @@ func (l *launcher) Exit(c supervisor.Child) string {
 			return r.failed
 		case r.ended:
 			return exitText(r.exit)
+		case r.before != 0:
+			return exitText(r.before - 1)
 		case time.Now().After(deadline):
 			return "unknown"
 		}

@@ -183,7 +183,7 @@ func (s *start) become(o *lockedOrder) error {
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
-	run, err := os.OpenFile(s.log(s.name), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_RDWR, 0o600)
+	run, err := s.openRun()
 	if err != nil {
 		return err
 	}
@@ -202,6 +202,17 @@ func (s *start) become(o *lockedOrder) error {
 	_, _ = unix.Setsid() // it fails only for who leads a session already
 	argv, env := o.arguments()
 	return o.Plan.ExecIn(o.Dir, argv, env)
+}
+
+// openRun opens the file that the keeper writes to. Of the run before, what the
+// next server is to know is kept.
+func (s *start) openRun() (*os.File, error) {
+	before := readRun(s.log(s.name))
+	f, err := os.OpenFile(s.log(s.name), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_RDWR, 0o600)
+	if err == nil && before.ended && !s.asked {
+		_, err = fmt.Fprintf(f, "before %d\n", before.exit+1)
+	}
+	return f, err
 }
 
 // arguments are the program that the vassal is, and its environment.

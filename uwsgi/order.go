@@ -126,6 +126,9 @@ type runOf struct {
 	exit   int // meaningful when ended
 	ended  bool
 	failed string // why it could not be started
+	// before is 1 and how the run before exited, where the emperor began this
+	// one by itself; 0 when that is not known.
+	before int
 }
 
 // readRun reads what a keeper has written: "pid 17", "exit 1", or, when there
@@ -140,6 +143,7 @@ func readRun(file string) runOf {
 		if why, ok := strings.CutPrefix(line, "failed "); ok {
 			r.failed = strings.TrimSpace(why)
 		}
+		_, _ = fmt.Sscanf(line, "before %d\n", &r.before)
 		if n, _ := fmt.Sscanf(line, "exit %d\n", &r.exit); n == 1 {
 			r.ended = true
 		}

@@ -93,10 +93,9 @@ func (i *instance) lastExit(old *record) string {
 }
 
 // identify completes a record whose process is not known: that of a server
-// that did not live to write it again. Of the processes that are the
-// instance's but no child of another, it is the first that leads a session; a
-// Launcher's program need not make sessions, and there the first with a parent
-// that is not init.
+// that did not live to write it again. It is the one that the Launcher knows;
+// without, of the processes that are the instance's but no child of another,
+// the first that leads a session.
 func (s *Supervisor) identify(r *record) error {
 	if r.PID != 0 || r.LogFile == "" {
 		return nil
@@ -112,28 +111,21 @@ func (s *Supervisor) identify(r *record) error {
 	} else if len(grouped) > 0 {
 		members = slices.DeleteFunc(members, func(p procfs.Process) bool { return !grouped[p.PID] })
 	}
-	pids := make(map[int]bool, len(members))
-	for _, p := range members {
-		pids[p.PID] = true
-	}
-	members = slices.DeleteFunc(members, func(p procfs.Process) bool {
-		if s.options.Launcher == nil {
-			return p.Session != p.PID
-		}
-		return pids[p.Parent]
-	})
+	members = slices.DeleteFunc(members, func(p procfs.Process) bool { return !s.leads(p, r) })
 	if len(members) == 0 {
 		return nil
 	}
-	rank := func(p procfs.Process) int {
-		if s.options.Launcher != nil && p.Parent == 1 {
-			return 1
-		}
-		return 0
-	}
-	main := slices.MinFunc(members, func(a, b procfs.Process) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Start, b.Start))
-	})
+	main := slices.MinFunc(members, func(a, b procfs.Process) int { return cmp.Compare(a.Start, b.Start) })
 	r.PID, r.Start, r.Boot, r.StartedAt = main.PID, main.Start, s.states.boot, time.Now()
 	return nil
+}
+
+// leads reports whether a process of an instance can be its main one.
+func (s *Supervisor) leads(p procfs.Process, r *record) bool {
+	if s.options.Launcher != nil {
+		if pid, ok := s.options.Launcher.Find(r.child()); ok {
+			return p.PID == pid
+		}
+	}
+	return p.Session == p.PID
 }

@@ -116,18 +116,17 @@ func TestEverythingAtTheSameTime(t *testing.T) {
 func TestCloseEndsARestart(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	i := start(t, s, worker(t, "trap 'echo asked' TERM; while :; do sleep 0.05; done", 1))[0]
+	i := start(t, s, worker(t, "trap 'echo asked' TERM; echo deaf; while :; do sleep 0.05; done", 1))[0]
+	says := func(word string) {
+		eventually(t, "it says "+word, func() bool {
+			b, _ := os.ReadFile(i.LogFile)
+			return strings.Contains(string(b), word)
+		})
+	}
+	says("deaf")
 	restarted := make(chan error, 1)
-	eventually(t, "it was asked to end", func() bool {
-		select {
-		case err := <-restarted:
-			t.Fatal(err)
-		default:
-		}
-		go func() { restarted <- s.Restart(context.Background(), shop, "worker", 1, "why not", time.Hour) }()
-		b, _ := os.ReadFile(i.LogFile)
-		return strings.Contains(string(b), "asked")
-	})
+	go func() { restarted <- s.Restart(context.Background(), shop, "worker", 1, "why not", time.Hour) }()
+	says("asked")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

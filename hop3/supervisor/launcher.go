@@ -18,6 +18,10 @@ type Launcher interface {
 	// to c.LogFile, and returns its pid. All its processes carry the variable
 	// HOP3_INSTANCE of c.Env.
 	Launch(ctx context.Context, c Child) (pid int, err error)
+	// Find returns the pid of the child's current run, which an earlier server
+	// asked for or the other program began by itself; false when it is not
+	// known. The process may have ended.
+	Find(c Child) (pid int, ok bool)
 	// Forget makes sure that nobody else starts the child again. It does not
 	// end it. Forgetting what is not there is no error.
 	Forget(ctx context.Context, c Child) error
@@ -27,7 +31,7 @@ type Launcher interface {
 	Exit(c Child) string
 }
 
-// Child is an instance as a Launcher sees it. Forget and Exit are also called
+// Child is an instance as a Launcher sees it. Find, Forget and Exit are also called
 // for instances that an earlier server started: then Launch, Process.Command,
 // Env and Plan are empty.
 type Child struct {

@@ -160,6 +160,12 @@ func (l *parentLauncher) Launch(ctx context.Context, c Child) (int, error) {
 	return 0, ctx.Err()
 }
 
+func (l *parentLauncher) Find(c Child) (int, bool) {
+	b, err := os.ReadFile(l.file(c, ".pid"))
+	pid, _ := strconv.Atoi(string(b))
+	return pid, err == nil && pid != 0
+}
+
 func (l *parentLauncher) Forget(ctx context.Context, c Child) error {
 	if err := os.Remove(l.file(c, ".json")); err != nil {
 		return nil

@@ -112,16 +112,23 @@ type oneOff struct {
 func (s *Supervisor) newOneOff(launch hop3.Launch, what hop3.OneOff) (*oneOff, error) {
 	id := strings.ToLower(rand.Text())
 	marker := s.states.marker(launch.ID, oneOffPrefix+id, 0)
-	cmd, err := command(&launch, what, marker)
-	if err != nil {
-		return nil, err
-	}
 	group := oneOffGroup(launch.ID.App, id)
 	plan, err := s.prepare(&launch, group, group)
 	if err != nil {
 		return nil, err
 	}
-	return &oneOff{OneOff: what, cmd: cmd, plan: plan, marker: marker, group: group}, nil
+	o := &oneOff{OneOff: what, plan: plan, marker: marker, group: group}
+	// With the rights of the app's user: of what only the server may run, a
+	// shell of the app's would not take a program either.
+	err = plan.As(func() (err error) {
+		o.cmd, err = command(&launch, what, marker)
+		return err
+	})
+	if err != nil {
+		s.removeGroup(group)
+		return nil, err
+	}
+	return o, nil
 }
 
 // start starts the command; finish is to be called when it has been waited
@@ -251,7 +258,7 @@ func lookPath(program, dir, path string) (string, error) {
 			d = filepath.Join(dir, d)
 		}
 		file := filepath.Join(d, program)
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS) == nil {
 			return file, nil
 		}
 	}
