@@ -63,6 +63,7 @@ func runStories(t *testing.T, open OpenRuntime, box func(testing.TB, string) *sa
 		"LimitsProcesses":            limitsProcesses,
 		"Isolates":                   isolates,
 		"IsolatesOneOffs":            isolatesOneOffs,
+		"FindsWhatTheAppMayRun":      findsWhatTheAppMayRun,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -88,3 +88,25 @@ func isolatesOneOffs(t *runtimeTest) {
 		}
 	}
 }
+
+// A program that only the server's user may run is not the one that is meant.
+func findsWhatTheAppMayRun(t *runtimeTest) {
+	t.isolated()
+	l := t.place(1)
+	closed, shut := t.TempDir(), t.TempDir()
+	for dir, modes := range map[string][2]os.FileMode{closed: {0o700, 0o755}, shut: {0o755, 0o700}} {
+		file := filepath.Join(dir, "id")
+		if err := os.WriteFile(file, []byte("#!/bin/sh\necho wrong\n"), modes[1]); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, modes[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Env["PATH"] = strings.Join([]string{closed, shut, "/usr/bin:/bin"}, ":")
+	var out bytes.Buffer
+	exit, err := t.Runtime.Run(t.Context(), l, hop3.OneOff{Args: []string{"id", "-u"}, Stdout: &out, Stderr: &out})
+	if err != nil || exit != 0 || strings.Contains(out.String(), "wrong") {
+		t.Errorf("Run = %d, %v, %q", exit, err, out.String())
+	}
+}

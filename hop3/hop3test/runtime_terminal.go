@@ -99,7 +99,7 @@ func runsAtATerminal(t *runtimeTest) {
 
 func passesOnWhatIsTyped(t *runtimeTest) {
 	// Ctrl-C reaches who is in front, also when that is not the first.
-	s := t.login(`trap 'echo interrupted; exit 7' INT; echo ready; sleep 600; echo unreached`)
+	s := t.login(`trap 'echo interrupted; exit 7' INT; sh -c 'echo ready; exec sleep 600'; echo unreached`)
 	s.sees("ready")
 	s.types("\x03")
 	s.ends(7)

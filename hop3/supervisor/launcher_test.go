@@ -1,16 +1,19 @@
 package supervisor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -244,10 +247,25 @@ func carryOut(r run, ended chan<- run) bool {
 		return false
 	}
 	defer log.Close()
-	cmd := exec.Command(o.Argv[0], o.Argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = o.Dir, o.Env, log, log
-	if err := o.Plan.Start(cmd); err != nil {
+	// A process of its own takes on the place: who kills what is there must
+	// not find the parent's thread in it.
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = []string{"SUPERVISOR_ORDER=1"}, bytes.NewReader(b), log, log
+	result, told, err := os.Pipe()
+	if err != nil {
+		return false
+	}
+	defer result.Close()
+	cmd.ExtraFiles = []*os.File{told}
+	err = cmd.Start()
+	_ = told.Close()
+	if err != nil {
 		_ = replaceFile(name+".error", []byte(err.Error()))
+		return true
+	}
+	if why, _ := io.ReadAll(result); len(why) > 0 {
+		_ = cmd.Wait()
+		_ = replaceFile(name+".error", why)
 		return true
 	}
 	_ = replaceFile(name+".pid", []byte(strconv.Itoa(cmd.Process.Pid)))
@@ -257,4 +275,21 @@ func carryOut(r run, ended chan<- run) bool {
 		ended <- r
 	}()
 	return true
+}
+
+// become turns this process into what the order on its standard input says. By
+// descriptor 3 it tells why that failed.
+func become() {
+	syscall.CloseOnExec(3)
+	var o order
+	err := json.NewDecoder(os.Stdin).Decode(&o)
+	null, openErr := os.Open(os.DevNull)
+	if err = errors.Join(err, openErr); err == nil {
+		err = syscall.Dup2(int(null.Fd()), 0)
+	}
+	if err == nil {
+		err = o.Plan.ExecIn(o.Dir, o.Argv, o.Env)
+	}
+	fmt.Fprintln(os.NewFile(3, "result"), err)
+	os.Exit(1)
 }

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("SUPERVISOR_RUN"); dir != "" {
 		runOneOff(dir)
 	}
+	if os.Getenv("SUPERVISOR_ORDER") != "" {
+		become()
+	}
 	if dir := os.Getenv("SUPERVISOR_PARENT"); dir != "" {
 		parent(dir)
 	}
