@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/abilian/hop3/hop3"
@@ -125,6 +126,24 @@ func TestARequestTheAppDoesNotAnswerHasAnID(t *testing.T) {
 	a := s.do(http.MethodPost, "http://blog.localhost/", "order", "Accept", "text/html")
 	if a.StatusCode != 502 || !strings.Contains(a.text, "Request <code>") {
 		t.Fatalf("%s %q", a.Status, a.text)
+	}
+}
+
+func TestARequestThatKillsItsInstanceIsRepeatedOnce(t *testing.T) {
+	s := startServer(t)
+	var asked atomic.Int64
+	dies := func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1); r.URL.Path == "/once" && asked.Load() > 1 {
+			return
+		}
+		panic(http.ErrAbortHandler)
+	}
+	s.set(upstreams("blog", 1, "blog.localhost", backend(t, dies), backend(t, dies)))
+	for path, want := range map[string]int{"/once": 200, "/always": 502} {
+		asked.Store(0)
+		if a := s.get("http://blog.localhost" + path); a.StatusCode != want || asked.Load() != 2 {
+			t.Errorf("%s: %s after %d attempts, want %d after 2", path, a.Status, asked.Load(), want)
+		}
 	}
 }
 

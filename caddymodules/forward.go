@@ -33,7 +33,8 @@ const proxyConfig = `{
 	"load_balancing": {
 		"selection_policy": {"policy": "hop3"},
 		"try_duration": "5s",
-		"try_interval": "50ms"
+		"try_interval": "50ms",
+		"retry_match": [{"hop3_repeat_once": {}}]
 	},
 	"health_checks": {"passive": {"fail_duration": "2s"}},
 	"stream_close_delay": "5m"

@@ -23,6 +23,7 @@ func init() {
 	caddy.RegisterModule((*Listeners)(nil))
 	caddy.RegisterModule((*Upstreams)(nil))
 	caddy.RegisterModule((*Selection)(nil))
+	caddy.RegisterModule((*RepeatOnce)(nil))
 	caddy.RegisterModule((*Permission)(nil))
 	caddy.RegisterModule((*Proxy)(nil))
 
@@ -48,6 +49,8 @@ var (
 
 	_ reverseproxy.UpstreamSource = (*Upstreams)(nil)
 	_ reverseproxy.Selector       = (*Selection)(nil)
+
+	_ caddyhttp.RequestMatcherWithError = (*RepeatOnce)(nil)
 
 	_ caddy.Provisioner           = (*RPC)(nil)
 	_ caddyhttp.MiddlewareHandler = (*RPC)(nil)

@@ -51,6 +51,31 @@ func (*Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error
 	return upstreams, nil
 }
 
+// repeatedVar is the name under which it is noted that a request was repeated.
+const repeatedVar = "hop3_repeated"
+
+// RepeatOnce has Caddy's reverse proxy repeat a GET that an instance did not
+// answer once it had it: one that ended meanwhile is no reason for an error.
+// Not more often than once, or a request that kills its instance would kill
+// all of them, as often as they come back. What no instance has had, because
+// none could be reached, is repeated without asking.
+type RepeatOnce struct{}
+
+// CaddyModule returns the Caddy module information.
+func (*RepeatOnce) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.matchers.hop3_repeat_once", New: func() caddy.Module { return new(RepeatOnce) }}
+}
+
+// MatchWithError reports whether the request may be repeated, which is then
+// noted.
+func (*RepeatOnce) MatchWithError(r *http.Request) (bool, error) {
+	if r.Method != http.MethodGet || caddyhttp.GetVar(r.Context(), repeatedVar) != nil {
+		return false, nil
+	}
+	caddyhttp.SetVar(r.Context(), repeatedVar, true)
+	return true, nil
+}
+
 // Selection chooses the upstream with the fewest requests among those that
 // did not just fail. When all did, it tries one of them anyway: an instance
 // that was restarted answers again sooner than its failure is forgotten.

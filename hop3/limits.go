@@ -14,6 +14,9 @@ type Limits struct {
 // IsZero reports whether nothing is limited.
 func (l Limits) IsZero() bool { return l == Limits{} }
 
+// MaxInstances bounds the instances of one process type.
+const MaxInstances = 100
+
 // Scaling is how the number of instances of a process type follows its load:
 // [scaling.<type>] of hop3.toml.
 type Scaling struct {

@@ -113,7 +113,7 @@ func TestDocCommandLine(t *testing.T) {
 					t.Errorf("docs/cli.md: %s: no help on it: status %d\n%s", usage, status, help)
 				}
 				for _, found := range flag.FindAllStringSubmatch(usage, -1) {
-					if !regexp.MustCompile(`(^|[\s\[,])` + found[1] + `\b`).MatchString(help) {
+					if !regexp.MustCompile(`(^|[\s\[,/])` + found[1] + `\b`).MatchString(help) {
 						t.Errorf("docs/cli.md: %s: the help does not have %s:\n%s", usage, found[1], help)
 					}
 				}

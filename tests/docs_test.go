@@ -115,16 +115,16 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 
 // TestDocManifests reads the samples of hop3.toml and Procfile as a deploy does.
 func TestDocManifests(t *testing.T) {
-	read := 0
+	read := map[string]int{}
 	for _, block := range docBlocks(t, "docs/apps.md") {
 		name := "hop3.toml"
 		switch {
-		case strings.HasPrefix(block.text, "web:"):
+		case strings.HasPrefix(block.text, "web:"), strings.HasPrefix(block.text, "cron:"):
 			name = "Procfile"
 		case !strings.HasPrefix(block.text, "["):
 			continue
 		}
-		read++
+		read[name]++
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(block.text), 0o644); err != nil {
 			t.Fatal(err)
@@ -136,8 +136,8 @@ func TestDocManifests(t *testing.T) {
 			t.Errorf("docs/apps.md:%d: not supported: %v", block.line, m.Unsupported)
 		}
 	}
-	if read != 2 {
-		t.Errorf("%d samples were read, want a Procfile and a hop3.toml", read)
+	if read["Procfile"] != 2 || read["hop3.toml"] != 3 {
+		t.Errorf("these samples were read: %v", read)
 	}
 }
 
@@ -185,7 +185,7 @@ func docBlocks(t *testing.T, file string) []docBlock {
 }
 
 // notCommands are how the blocks begin that are files.
-var notCommands = []string{"web:", "[build]", "[Unit]"}
+var notCommands = []string{"web:", "cron:", "["}
 
 // commands returns the lines of a block of commands, none of a file's.
 func (b docBlock) commands() []string {

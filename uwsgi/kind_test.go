@@ -61,7 +61,7 @@ func newWorld(t *testing.T, files map[string]string) *world {
 			t.Error(err)
 		}
 		if t.Failed() {
-			for _, file := range []string{filepath.Join(w.launch.LogDir, w.launch.Processes[0].Type+".1.log"), filepath.Join(home, "run", "uwsgi", "emperor.log")} {
+			for _, file := range []string{filepath.Join(w.launch.LogDir, w.launch.Processes[0].Type+".1.log"), filepath.Join(home, "run", "emperor", "emperor.log")} {
 				text, _ := os.ReadFile(file)
 				t.Logf("%s:\n%s", file, text)
 			}
@@ -166,7 +166,7 @@ func TestServesWSGI(t *testing.T) {
 	if info, err := os.Stat(strings.TrimPrefix(i.Upstream, "unix/")); err != nil || info.Mode().Perm()&0o077 != 0 {
 		t.Errorf("the socket is %v, %v", info, err)
 	}
-	for _, dir := range []string{"uwsgi-available", "run/uwsgi/orders"} {
+	for _, dir := range []string{"uwsgi-available", "run/emperor/orders"} {
 		files, err := filepath.Glob(filepath.Join(w.home, dir, "shop_wsgi.1.*"))
 		if err != nil || len(files) == 0 {
 			t.Errorf("%s: %v, %v", dir, files, err)

@@ -112,7 +112,7 @@ func TestAnEmperorThatNobodyWroteDownIsFound(t *testing.T) {
 	w, _ := counterWorld(t)
 	w.start(counter)
 	before := w.emperor()
-	if err := os.Remove(filepath.Join(w.home, "run", "uwsgi", "emperor.json")); err != nil {
+	if err := os.Remove(filepath.Join(w.home, "run", "emperor", "emperor.json")); err != nil {
 		t.Fatal(err)
 	}
 	if now := w.emperor(); now != before || now == 0 {
@@ -133,7 +133,7 @@ func TestTheEmperorEndsWithItsLastVassal(t *testing.T) {
 	if p, ok := procfs.Find(pid); ok && !p.Dead {
 		t.Errorf("the emperor %d runs on", pid)
 	}
-	for _, dir := range []string{"uwsgi-available", "uwsgi-enabled", "run/uwsgi/orders", "run/uwsgi/sockets"} {
+	for _, dir := range []string{"uwsgi-available", "uwsgi-enabled", "run/emperor/orders", "run/emperor/sockets"} {
 		if left, err := os.ReadDir(filepath.Join(w.home, dir)); err != nil || len(left) > 0 {
 			t.Errorf("%s has %v, %v", dir, left, err)
 		}

@@ -39,7 +39,7 @@ func Main() int {
 			name = base
 		}
 	}
-	// <home>/run/uwsgi/bin/hop3-vassal
+	// <home>/run/emperor/bin/hop3-vassal
 	home := filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(os.Args[0]))))
 	s := &start{place: place{home}, name: name}
 	if err := s.do(); err != nil {
@@ -79,7 +79,7 @@ func (s *start) do() error {
 }
 
 const (
-	// lockFile, in run/uwsgi, has the name of the file that a living server
+	// lockFile, in run/emperor, has the name of the file that a living server
 	// holds a lock on.
 	lockFile = "server-lock"
 	// serverWait is how long a server may take to forget or start again an

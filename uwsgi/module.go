@@ -13,7 +13,7 @@
 //
 //	uwsgi-available/<app>_<type>.<n>.ini    the vassal
 //	uwsgi-enabled/<app>_<type>.<n>.ini      a link to it, which the emperor sees
-//	run/uwsgi/                              what the vassals are started with
+//	run/emperor/                              what the vassals are started with
 //
 // n is the ordinal of the instance, or the next free number while an instance
 // of another release has that one.

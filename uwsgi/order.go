@@ -34,7 +34,7 @@ type place struct{ home string }
 
 func (p place) available() string { return filepath.Join(p.home, "uwsgi-available") }
 func (p place) enabled() string   { return filepath.Join(p.home, "uwsgi-enabled") }
-func (p place) run() string       { return filepath.Join(p.home, "run", "uwsgi") }
+func (p place) run() string       { return filepath.Join(p.home, "run", "emperor") }
 func (p place) orders() string    { return filepath.Join(p.run(), "orders") }
 func (p place) sockets() string   { return filepath.Join(p.run(), "sockets") }
 

@@ -24,7 +24,7 @@ func child(p hop3.Process, env hop3.Env) supervisor.Child {
 	if p.Type == hop3.ProcessWeb {
 		c.Port = 20001
 	} else {
-		c.Socket = "/home/hop3/run/uwsgi/sockets/0123456789abcdef"
+		c.Socket = "/home/hop3/run/emperor/sockets/0123456789abcdef"
 	}
 	return c
 }

@@ -51,6 +51,11 @@ func prepareDemo(o *runOptions) (cleanup func(), err error) {
 	if o.settings["log-level"] == "" {
 		o.settings["log-level"] = "warn"
 	}
+	if os.Getenv("ISOLATION") == "" {
+		// The apps of a demo are the user's own, and build in seconds with
+		// this user's caches: see demoCache.
+		o.settings["isolation"] = "off"
+	}
 	for setting, first := range map[string]int{"http-port": 8080, "https-port": 8443, "ssh-port": 2222, "port": 8000} {
 		if o.settings[setting] == "" {
 			o.settings[setting] = strconv.Itoa(freePort(first))

@@ -92,6 +92,7 @@ func statusRows(s platform.AppStatus) [][]any {
 		add("Asleep", "since "+s.App.UpdatedAt.UTC().Format(time.DateTime)+" UTC; the next request wakes it")
 	}
 	add("Instances", countByType(s.Instances))
+	add("Limits", limitsOf(s.Limits))
 	add("Local URL", s.LocalURL)
 	for _, u := range s.URLs {
 		add("URL", u)
@@ -101,9 +102,21 @@ func statusRows(s platform.AppStatus) [][]any {
 			add("Warning", problem)
 		}
 	}
-	add("Error", s.Reason)
+	for _, note := range restarted(s.Instances) {
+		add("Note", note)
+	}
+	add("Error", oneLine(s.Reason))
 	add("Deploy branch", s.App.DeployBranch)
 	return rows
+}
+
+// oneLine puts a message and its hint, which is a line of its own, into a cell.
+func oneLine(message string) string {
+	what, hint, hinted := strings.Cut(message, "\n")
+	if !hinted {
+		return what
+	}
+	return strings.TrimSuffix(what, ".") + ". " + strings.ReplaceAll(hint, "\n", " ")
 }
 
 func running(instances []hop3.Instance) int {
@@ -114,6 +127,45 @@ func running(instances []hop3.Instance) int {
 		}
 	}
 	return n
+}
+
+// limitsOf returns "memory 64 MiB, cpu 0.5, processes 100", without what is
+// not limited.
+func limitsOf(l hop3.Limits) string {
+	var parts []string
+	if l.Memory > 0 {
+		parts = append(parts, "memory "+platform.FormatBytes(l.Memory))
+	}
+	if l.CPU > 0 {
+		parts = append(parts, fmt.Sprintf("cpu %v", l.CPU))
+	}
+	if l.Processes > 0 {
+		parts = append(parts, fmt.Sprintf("processes %d", l.Processes))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// maxNotes bounds what is said of single instances: there may be many.
+const maxNotes = 5
+
+// restarted says which of the instances that run have ended before, and how:
+// of one that is well in between nothing else tells.
+func restarted(instances []hop3.Instance) []string {
+	var notes []string
+	for _, i := range instances {
+		if i.State != hop3.InstanceRunning || i.Restarts == 0 || i.LastExit == "" {
+			continue
+		}
+		if len(notes) == maxNotes {
+			return append(notes, "and others")
+		}
+		times := "once"
+		if i.Restarts > 1 {
+			times = fmt.Sprintf("%d times", i.Restarts)
+		}
+		notes = append(notes, fmt.Sprintf("%s.%d was started again %s, the last time after: %s", i.Type, i.Ordinal, times, i.LastExit))
+	}
+	return notes
 }
 
 // countByType returns "web 2, worker 1 of 2".

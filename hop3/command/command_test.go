@@ -226,7 +226,7 @@ func TestParsing(t *testing.T) {
 
 func TestSuggestions(t *testing.T) {
 	c := newCommands(t)
-	for typed, want := range map[string]string{"app lst": "app list", "depoly": "deploy", "staus": "status", "xyzzy": ""} {
+	for typed, want := range map[string]string{"app lst": "app list", "depoly": "deploy", "staus": "status", "xyzzy": "", "cron lsit": "cron list", "cron next": "cron list"} {
 		_, err := c.Run(t.Context(), Request{Args: strings.Fields(typed), User: &hop3.User{}})
 		var m *Mistake
 		errors.As(err, &m)

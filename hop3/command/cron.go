@@ -14,8 +14,8 @@ import (
 func cronCommands() []Command {
 	return []Command{
 		{Name: "cron list", Summary: "List an app's cron entries, and when they are due", App: NeedsApp, Run: cronList},
-		{Name: "cron run", Summary: "Run a cron entry now", Usage: "NAME", App: NeedsApp, Min: 1, Max: 1, Run: cronRun, Attach: attachCron},
-		{Name: "cron logs", Summary: "Show the runs of cron entries, or what one wrote", Usage: "[NAME]", App: NeedsApp, Max: 1, Run: cronLogs, Flags: []Flag{
+		{Name: "cron run", Summary: "Run a cron entry now", Usage: "ENTRY", App: NeedsApp, Min: 1, Max: 1, Run: cronRun, Attach: attachCron},
+		{Name: "cron logs", Summary: "Show the runs of cron entries, or what one wrote", Usage: "[ENTRY]", App: NeedsApp, Max: 1, Run: cronLogs, Flags: []Flag{
 			{Name: "lines", Short: "n", Value: "N", Help: "how many runs (20), or with --run lines (all)"},
 			{Name: "run", Value: "ID", Help: "what this run wrote"},
 		}},

@@ -116,9 +116,9 @@ func TestCronMistakes(t *testing.T) {
 		"cron logs --run 77 --app blog":   "Cron run 77 not found.",
 		"cron logs --run x --app blog":    `--run wants the number of a run, not "x"`,
 		"cron logs -n 0 --app blog":       "--lines wants a number of 1 or more",
-		"cron run --app blog":             "Usage: hop3 cron run --app NAME NAME",
+		"cron run --app blog":             "Usage: hop3 cron run --app NAME ENTRY",
 		"cron list":                       "Which app?",
-		"cron frob --app blog":            "Command 'cron' not found",
+		"cron frob --app blog":            "Command 'cron frob' not found",
 		"cron run backup more --app blog": "Unrecognized argument(s): 'more'",
 	} {
 		if _, err := c.asAlice(t, line); err == nil || !strings.Contains(err.Error(), want) {

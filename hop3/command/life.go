@@ -86,6 +86,9 @@ func appPing(ctx context.Context, c *Call) ([]api.Item, error) {
 	if s.App.State != hop3.StateRunning || len(s.URLs) == 0 {
 		return []api.Item{api.Text("App '%s' is not running.", c.App)}, nil
 	}
+	if s.App.Asleep { // nor is it to be woken by who only wants to know
+		return []api.Item{api.Text("App '%s' is asleep. The next request from outside wakes it.", c.App)}, nil
+	}
 	req, err := pingRequest(ctx, s, page)
 	if err != nil {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "%.80q is not a path", page)

@@ -106,9 +106,10 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 		WithHint("For example 10m, 2h30m, 3d, 2026-11-24, \"2026-11-24 10:00\" or 2026-11-24T10:00:00Z.")
 }
 
-// logFlag is the value of a flag for LogQuery.
+// logFlag is the value of a flag for LogQuery. A text may be empty, a switch
+// not: it was given.
 func (c *Call) logFlag(name string) string {
-	if c.Has(name) && c.Value(name) == "" {
+	if isSwitch := name == "follow" || name == "build" || name == "since-deploy"; isSwitch && c.Has(name) {
 		return "true"
 	}
 	return c.Value(name)

@@ -28,6 +28,9 @@ const CodeUnknownCommand hop3.Code = "unknown_command"
 
 func (c *Commands) unknown(args []string) error {
 	typed := strings.ToValidUTF8(args[0], "?")
+	if _, isNoun := nouns[typed]; isNoun && len(args) > 1 {
+		return c.unknownVerb(typed, strings.ToValidUTF8(args[1], "?"))
+	}
 	err := hop3.Errorf(CodeUnknownCommand, "Command '%.80s' not found", typed)
 	if name := strings.ReplaceAll(typed, ":", " "); name != typed && c.byName[name] != nil {
 		return err.WithHint("Commands are written with spaces now: hop3 %s", name)
@@ -38,6 +41,18 @@ func (c *Commands) unknown(args []string) error {
 		candidates = nearest(typed, c.visible())
 	}
 	return &Mistake{Err: err, Typed: typed, Candidates: candidates}
+}
+
+// unknownVerb is unknown where the first word is one that commands begin with:
+// then these are suggested.
+func (c *Commands) unknownVerb(noun, verb string) error {
+	of := slices.DeleteFunc(c.visible(), func(name string) bool { return !strings.HasPrefix(name, noun+" ") })
+	words := noun + " " + verb
+	candidates := nearest(words, of)
+	if len(candidates) == 0 {
+		candidates = of
+	}
+	return &Mistake{Err: hop3.Errorf(CodeUnknownCommand, "Command '%.80s' not found", words), Typed: words, Candidates: candidates}
 }
 
 // visible returns every name that a list may show, aliases too.

@@ -62,8 +62,8 @@ timeout = 90
 	}
 	files["hop3.toml"] = "[run.workers]\ncron = \"@hourly this\"\n"
 	want = []hop3.CronEntry{{Name: "cron.1", Schedule: "@hourly", Command: "this"}}
-	if m := mustLoad(t, files); !reflect.DeepEqual(m.Cron, want) {
-		t.Errorf("Cron = %+v", m.Cron)
+	if m := mustLoad(t, files); len(m.Warnings) != 1 || !reflect.DeepEqual(m.Cron, want) {
+		t.Errorf("Cron = %+v, warnings %q", m.Cron, m.Warnings)
 	}
 }
 

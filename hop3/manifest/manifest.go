@@ -91,6 +91,8 @@ func (m *Manifest) merge(declared processes, procfile *procfile) {
 	m.Processes = entries.overlay(declared)
 	if len(m.Cron) == 0 {
 		m.Cron = procfile.cron
+	} else if len(procfile.cron) > 0 {
+		m.Warnings = append(m.Warnings, "the cron lines of the Procfile are not used: hop3.toml has cron entries, which replace them")
 	}
 	nameCron(m.Cron)
 	if len(m.BeforeBuild) == 0 {

@@ -35,8 +35,8 @@ func LoadScaling(fsys fs.FS) (map[string]int, error) {
 		}
 		kind = strings.TrimSpace(kind)
 		n, err := strconv.Atoi(strings.TrimSpace(count))
-		if !found || err != nil || n < 0 || n > maxInstances || hop3.ValidateProcessType(kind) != nil {
-			problems = append(problems, fmt.Sprintf("line %d: expected '<type>: <count>' with a count from 0 to %d, found %q", i+1, maxInstances, cut(line)))
+		if !found || err != nil || n < 0 || n > hop3.MaxInstances || hop3.ValidateProcessType(kind) != nil {
+			problems = append(problems, fmt.Sprintf("line %d: expected '<type>: <count>' with a count from 0 to %d, found %q", i+1, hop3.MaxInstances, cut(line)))
 			continue
 		}
 		counts[kind] = n

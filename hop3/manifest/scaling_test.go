@@ -18,7 +18,7 @@ func TestLoadScaling(t *testing.T) {
 	if counts, err := manifest.LoadScaling(fstest.MapFS{}); err != nil || counts != nil {
 		t.Errorf("without a file: %v, %v", counts, err)
 	}
-	_, err = manifest.LoadScaling(fstest.MapFS{"SCALING": {Data: []byte("web:3\nworker\nx:-1\n../y:1\nz:1000000\n")}})
+	_, err = manifest.LoadScaling(fstest.MapFS{"SCALING": {Data: []byte("web:3\nworker\nx:-1\n../y:1\nz:101\n")}})
 	for _, line := range []string{"line 2", "line 3", "line 4", "line 5"} {
 		if err == nil || hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), line) {
 			t.Errorf("%v does not name %s", err, line)
@@ -54,6 +54,7 @@ func TestScalingOfWebMeansWhatServesHTTP(t *testing.T) {
 
 func TestScalingMistakes(t *testing.T) {
 	for text, want := range map[string]string{
+		"[scaling]\nweb = 101":                             "between 0 and 100",
 		"[scaling.web]\nmin = 2":                           "needs a max",
 		"[scaling.web]\ntarget-concurrency = 2":            "needs a max",
 		"[scaling.web]\nmin = 3\nmax = 2":                  "above the max",

@@ -9,8 +9,6 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-const maxInstances = 1000
-
 // readScaling reads [scaling]: process type -> number of instances, or a table
 // that lets the number follow the load:
 //
@@ -33,18 +31,18 @@ func readScaling(r *reading) {
 			r.readScalingOf(t, kind)
 			continue
 		}
-		r.manifest.counts[kind] = t.integer(kind, 0, maxInstances)
+		r.manifest.counts[kind] = t.integer(kind, 0, hop3.MaxInstances)
 	}
 }
 
 func (r *reading) readScalingOf(scaling *table, kind string) {
 	t := scaling.table(kind)
 	if _, given := t.get("count"); given {
-		r.manifest.counts[kind] = t.integer("count", 0, maxInstances)
+		r.manifest.counts[kind] = t.integer("count", 0, hop3.MaxInstances)
 	}
 	s := hop3.Scaling{
-		Min:               t.integer("min", 1, maxInstances),
-		Max:               t.integer("max", 1, maxInstances),
+		Min:               t.integer("min", 1, hop3.MaxInstances),
+		Max:               t.integer("max", 1, hop3.MaxInstances),
 		TargetConcurrency: t.integer("target-concurrency", 1, 1_000_000),
 		SleepAfter:        t.duration("sleep-after", time.Second),
 	}

@@ -19,10 +19,11 @@ type AppStatus struct {
 	App       hop3.App
 	Release   hop3.Release // the live one; zero without
 	Instances []hop3.Instance
-	URLs      []string // the first is the one to show
-	LocalURL  string   // of the first instance that serves HTTP
-	Crashed   bool     // should answer, and no instance can
-	Reason    string   // why it crashed, or failed, or could not be woken
+	Limits    hop3.Limits // those that are enforced
+	URLs      []string    // the first is the one to show
+	LocalURL  string      // of the first instance that serves HTTP
+	Crashed   bool        // should answer, and no instance can
+	Reason    string      // why it crashed, or failed, or could not be woken
 	// Problems says what is wrong with single instances of an app that runs.
 	Problems []string
 }
@@ -67,6 +68,9 @@ func (p *Platform) status(ctx context.Context, app hop3.App, diagnose func(hop3.
 		return s, err
 	}
 	s.URLs = p.urls(s.Release.Hosts)
+	if p.Settings.LimitsMissing == nil {
+		s.Limits = s.Release.Limits
+	}
 	if s.Instances, err = p.Runtime.Instances(ctx, s.Release.ID()); err != nil {
 		return s, fmt.Errorf("asking the runtime about '%s': %w", app.Name, err)
 	}

@@ -198,7 +198,7 @@ func checkCron(entries []hop3.CronEntry, vars hop3.Env) error {
 		}
 	}
 	if _, err := cron.Zone(vars[zoneVariable]); err != nil && len(names) > 0 {
-		return hop3.Errorf(hop3.CodeInvalid, "The variable TZ says when the cron entries %s are due, but %s.", strings.Join(names, ", "), hop3.MessageOf(err)).
+		return hop3.Errorf(hop3.CodeInvalid, "The variable TZ says when the cron entries %s are due, but %.80q is not a time zone.", strings.Join(names, ", "), vars[zoneVariable]).
 			WithHint("Set TZ to a name such as Europe/Paris, or give each [[cron]] its timezone.")
 	}
 	return nil

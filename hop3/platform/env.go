@@ -56,6 +56,7 @@ func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.
 	}
 	resting, err := p.whileResting(ctx, name, func(app hop3.App) error {
 		next := live
+		next.Kind = hop3.ReleaseEnv
 		apply(&next)
 		return p.changeStopped(ctx, who, app, next, set, unset)
 	})
@@ -73,7 +74,7 @@ func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.
 // changeStopped records a release that nothing runs yet: the next start runs
 // it, or the next request when the app is asleep. See whileResting.
 func (p *Platform) changeStopped(ctx context.Context, who Actor, app hop3.App, next hop3.Release, set hop3.Env, unset []string) error {
-	next.Kind, next.Status, next.User, next.Ref = hop3.ReleaseEnv, hop3.ReleaseBuilding, who.Username, nil
+	next.Status, next.User, next.Ref = hop3.ReleaseBuilding, who.Username, nil
 	r, err := p.Store.NewRelease(ctx, next)
 	if err != nil {
 		return err

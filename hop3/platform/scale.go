@@ -14,9 +14,6 @@ import (
 	"github.com/abilian/hop3/hop3/manifest"
 )
 
-// maxInstances bounds the instances of one process type.
-const maxInstances = 100
-
 // Scale sets how many instances of the named process types run.
 func (p *Platform) Scale(ctx context.Context, who Actor, name string, counts map[string]int, out hop3.Output) error {
 	unlock, app, live, err := p.lockLive(ctx, name)
@@ -37,6 +34,7 @@ func (p *Platform) Scale(ctx context.Context, who Actor, name string, counts map
 	}
 	resting, err := p.whileResting(ctx, name, func(app hop3.App) error {
 		next := live
+		next.Kind = hop3.ReleaseScale
 		change(&next)
 		return p.changeStopped(ctx, who, app, next, nil, nil)
 	})
@@ -76,8 +74,8 @@ func checkCounts(live hop3.Release, counts map[string]int) error {
 			problems = append(problems, fmt.Sprintf("The number of '%s' follows the load, between min and max of [scaling.%s] in hop3.toml: change it there", t, t))
 		case n < 0:
 			problems = append(problems, fmt.Sprintf("Cannot scale '%s' below 0", t))
-		case n > maxInstances:
-			problems = append(problems, fmt.Sprintf("Cannot scale '%s' above %d", t, maxInstances))
+		case n > hop3.MaxInstances:
+			problems = append(problems, fmt.Sprintf("Cannot scale '%s' above %d", t, hop3.MaxInstances))
 		}
 	}
 	if len(problems) == 0 {

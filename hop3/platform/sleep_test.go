@@ -179,6 +179,13 @@ func TestChangesOfAnAppThatIsAsleep(t *testing.T) {
 			}
 			if c.awake == 0 {
 				w.sleeps()
+				live, err := w.Store.Release(t.Context(), "blog", w.app().Live)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if kind := live.Kind; name == "scale" && kind != hop3.ReleaseScale || name == "env set" && kind != hop3.ReleaseEnv {
+					t.Errorf("%s made a release of kind %s", name, kind)
+				}
 				if err := w.Wake(t.Context(), "blog"); err != nil {
 					t.Fatal(err)
 				}

@@ -16,6 +16,8 @@ import (
 const (
 	tailLines = 20
 	tailBytes = 16 << 10
+	// ownPrefix begins the lines that the runtime itself writes into a log.
+	ownPrefix = "hop3: "
 )
 
 // ranOut says that an instance ended because it needed more memory than there
@@ -82,9 +84,11 @@ func ports(numbers []int) string {
 	return "ports " + strings.Join(words, ", ")
 }
 
-// tail returns the last lines of a log; none when it cannot be read.
-func tail(file string) []string {
-	f, err := os.Open(file)
+// tail returns the last lines of an instance's log; none when it cannot be
+// read. Where the runtime says when it started the instance, what an instance
+// of the same name wrote before is left out: it would explain another failure.
+func tail(i hop3.Instance) []string {
+	f, err := os.Open(i.LogFile)
 	if err != nil {
 		return nil
 	}
@@ -104,6 +108,22 @@ func tail(file string) []string {
 	if text == "" {
 		return nil
 	}
-	lines := strings.Split(text, "\n")
+	lines := sinceStart(strings.Split(text, "\n"), i)
 	return lines[max(len(lines)-tailLines, 0):]
+}
+
+// sinceStart returns the lines from the first start of an instance on, all of
+// them where that is not told.
+func sinceStart(lines []string, i hop3.Instance) []string {
+	started := fmt.Sprintf("%s%s (v%d) starts", ownPrefix, name(i), i.Release)
+	first, starts := 0, 0
+	for n, line := range slices.Backward(lines) {
+		if line != started {
+			continue
+		}
+		if first, starts = n, starts+1; starts > i.Restarts {
+			break
+		}
+	}
+	return lines[first:]
 }

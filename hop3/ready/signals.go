@@ -64,6 +64,9 @@ func (s *signals) look(file string) {
 }
 
 func isSignal(line string) bool {
+	if strings.HasPrefix(line, ownPrefix) {
+		return false // how a process ended is counted elsewhere: see gate.crashes
+	}
 	line = strings.ToLower(line)
 	for _, word := range crashWords {
 		if strings.Contains(line, word) {

@@ -42,7 +42,7 @@ func TestSignalsOfBefore(t *testing.T) {
 	if s.count != 0 {
 		t.Errorf("what was there before counts %d times", s.count)
 	}
-	write(os.O_APPEND, "ok\nSegmentation fault\n")
+	write(os.O_APPEND, "ok\nSegmentation fault\nhop3: web.1 (v1) ended: signal: segmentation fault; starts again in 100ms\n")
 	s.look(file)
 	write(os.O_TRUNC, "Fatal error: no database\n") // rotated
 	s.look(file)

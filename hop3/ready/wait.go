@@ -218,7 +218,7 @@ func (g *gate) timedOut() error {
 
 // sendLog sends the last lines of an instance's log.
 func (g *gate) sendLog(i hop3.Instance) {
-	lines := tail(i.LogFile)
+	lines := tail(i)
 	if len(lines) == 0 {
 		g.say(0, "", "       %s wrote nothing to its log", name(i))
 		return

@@ -93,6 +93,28 @@ func TestWaitTellsACrashLoop(t *testing.T) {
 	}
 }
 
+func TestWaitShowsNoLogOfBefore(t *testing.T) {
+	release := start(t, process("web", "crash", 1))
+	instances, err := release.Instances(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := instances[0].LogFile
+	written, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What releases before it wrote, and this one before it was stopped.
+	before := "hop3: web.1 (v0) starts\nan old story\nhop3: web.1 (v1) starts\nanother old story\n"
+	if err := os.WriteFile(log, append([]byte(before), written...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantDeployError(t, release.wait(t.Context(), time.Minute), "web.1 does not stay up")
+	if said := release.said(); strings.Contains(said, "old story") || strings.Count(said, "cannot find the module") < 3 {
+		t.Errorf("of the log was shown %q", said)
+	}
+}
+
 func TestWaitTellsAboutPorts(t *testing.T) {
 	for role, want := range map[string]string{
 		"other":   "instead of $PORT",

@@ -100,6 +100,7 @@ func TestTheClientShowsLogs(t *testing.T) {
 		{"logs --app blog", " web.1 | serving hello", "", 0},
 		{"app logs --app blog --since 1h --type web.1 --grep SERVING", "serving hello", "", 0},
 		{"logs --app blog --since-deploy", "serving hello", "", 0},
+		{"logs --app blog --grep= --since= --type=", "serving hello", "", 0},
 		{"logs --app blog --since 2999-01-01", "No log entries found.", "serving", 0},
 		{"logs --app blog --grep no-such-text", "No log entries found.", "serving", 0},
 		{"logs --app blog -p worker", "It has: web.", "", 2},
