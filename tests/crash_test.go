@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,8 +19,14 @@ import (
 // old or the new release as a whole, with exactly one release live, one
 // process running and a sound repository.
 func TestKillDuringDeploy(t *testing.T) {
-	const rounds = 30
-	s := startServer(t)
+	for _, runtime := range runtimes(t) {
+		rounds := map[string]int{"native": 30, "uwsgi": 10}[runtime]
+		t.Run(runtime, func(t *testing.T) { killDuringDeploy(t, runtime, rounds) })
+	}
+}
+
+func killDuringDeploy(t *testing.T, runtime string, rounds int) {
+	s := startServerWith(t, "PROCESS_MANAGER="+runtime)
 	dir := loadRepository(t, s, "crash")
 	if _, err := s.run(dir, "git", "push", "hop3", "main"); err != nil {
 		t.Fatal(err)
@@ -129,7 +137,7 @@ func (s *server) consistent(dir, serves string) error {
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		pids := s.processes()
+		pids := slices.DeleteFunc(s.processes(), attends)
 		if len(pids) == 1 {
 			return nil
 		}
@@ -138,6 +146,13 @@ func (s *server) consistent(dir, serves string) error {
 		}
 		time.Sleep(20 * time.Millisecond) // between two polls
 	}
+}
+
+// attends reports whether a process is one of those that stand around an app's
+// where uWSGI runs it.
+func attends(pid int) bool {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return err != nil || strings.HasPrefix(string(name), "uwsgi") || string(name) == "sh\n"
 }
 
 // logIn makes an administrator and stores its token for the command line.
