@@ -21,6 +21,7 @@ import (
 //
 //	server start|stop|kill   run `hop3 run` and wait for it; SIGTERM; SIGKILL
 //	server is <command> …    what start runs from now on
+//	server with <name>=<value>   a variable of what start runs from now on
 //	get [-code N] <host> [<path>]   GET over the public port into stdout
 //	eventually <command> …   a program, retried until it succeeds
 //	login                    make an administrator and log in as it
@@ -67,6 +68,8 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[0] {
 	case "is":
 		s.program = append([]string{filepath.Join(binaries, args[1])}, args[2:]...)
+	case "with":
+		s.env = append(s.env, args[1:]...)
 	case "start":
 		err = s.start(args[1:]...)
 	case "stop":

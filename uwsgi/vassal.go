@@ -77,7 +77,6 @@ func (v *vassal) base() {
 func (v *vassal) server() {
 	v.set("http-socket", v.address())
 	v.set("listen", v.number("UWSGI_LISTEN", "128"))
-	v.set("processes", v.number("UWSGI_PROCESSES", "1"))
 	v.set("lazy-apps", "true")
 	v.set("no-orphans", "true")
 	// The header of a request must fit.
@@ -100,13 +99,17 @@ func (v *vassal) address() string {
 	return "127.0.0.1:" + strconv.Itoa(v.child.Port)
 }
 
-func (v *vassal) threads() { v.set("threads", v.number("UWSGI_THREADS", "4")) }
+// workers are how many requests are answered at a time.
+func (v *vassal) workers() {
+	v.set("processes", v.number("UWSGI_PROCESSES", "1"))
+	v.set("threads", v.number("UWSGI_THREADS", "4"))
+}
 
 // wsgi serves a Python module: "package.module:callable".
 func (v *vassal) wsgi() {
 	v.set("plugin", "0:python3")
 	v.set("module", v.child.Process.Module)
-	v.threads()
+	v.workers()
 	v.set("need-app", "true")
 	v.set("strict", "true")
 	v.set("catch-exceptions", "true")
@@ -123,7 +126,8 @@ func (v *vassal) wsgi() {
 func (v *vassal) rwsgi() {
 	v.set("plugin", "0:rack")
 	v.set("rack", v.inRelease(v.child.Process.Module))
-	v.threads()
+	// The plug-in has no threads, so there are processes for both.
+	v.set("processes", cmp.Or(v.number("UWSGI_PROCESSES", ""), v.number("UWSGI_THREADS", "2")))
 	v.set("need-app", "true")
 	// Rack reads a request's body more than once.
 	v.set("post-buffering", "65536")
@@ -133,6 +137,7 @@ func (v *vassal) rwsgi() {
 func (v *vassal) php() {
 	root := v.inRelease(v.child.Process.Module)
 	v.set("plugin", "0:php")
+	v.set("processes", cmp.Or(v.number("UWSGI_PROCESSES", ""), v.number("UWSGI_THREADS", "4"))) // as with Ruby
 	v.set("php-docroot", root)
 	v.set("php-index", "index.php")
 	v.set("php-allowed-ext", ".php")
@@ -155,7 +160,7 @@ func (v *vassal) jwsgi() {
 	v.set("plugin", "jwsgi")
 	v.set("jwsgi", v.child.Process.Module)
 	v.set("http-socket-modifier1", "8")
-	v.threads()
+	v.workers()
 	if _, err := os.Stat(uwsgiJar); err == nil {
 		v.set("jvm-classpath", uwsgiJar)
 	}
