@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/procfs"
 	"github.com/abilian/hop3/hop3/sandbox"
 )
 
@@ -179,6 +181,31 @@ func TestServesWSGI(t *testing.T) {
 	}
 	if target, err := os.Readlink(filepath.Join(w.home, "uwsgi-enabled", "shop_wsgi.1.ini")); err != nil || target != "../uwsgi-available/shop_wsgi.1.ini" {
 		t.Errorf("the vassal is enabled as %q, %v", target, err)
+	}
+}
+
+// TestIdleWorkersGo has workers end after a second without a request, and come
+// back with the next.
+func TestIdleWorkersGo(t *testing.T) {
+	plugged(t, hop3.ProcessWSGI)
+	w := newWorld(t, map[string]string{"app.py": envApp})
+	w.launch.Env["UWSGI_IDLE"] = "1"
+	i := w.start(hop3.Process{Type: hop3.ProcessWSGI, Module: "app:app", Command: "false"})
+	workers := func() bool {
+		all, err := procfs.All()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(all, func(p procfs.Process) bool { return p.Parent == i.PID && !p.Dead })
+	}
+	for range 2 {
+		if status, body := w.get(i, "/"); status != http.StatusOK {
+			t.Errorf("%d: %s", status, body)
+		}
+		eventually(t, "the workers have gone", func() bool { return !workers() })
+	}
+	if list, err := w.runtime.Instances(t.Context(), w.launch.ID); err != nil || list[0].PID != i.PID || list[0].Restarts > 0 {
+		t.Errorf("the instance was %+v and is %+v, %v", i, list, err)
 	}
 }
 
