@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/auth"
@@ -126,7 +128,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		Mode:     c.config.Isolation,
 		FirstUID: c.config.UIDRange.First,
 		LastUID:  c.config.UIDRange.Last,
-		Logger:   c.logger.Named("sandbox"),
+		Logger:   slog.New(zapslog.NewHandler(c.logger.Named("sandbox").Core())),
 	})
 	if err != nil {
 		return err

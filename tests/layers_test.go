@@ -38,7 +38,8 @@ var mayImport = map[string][]string{
 	"hop3/build":        {"hop3", "hop3/cgroup", "hop3/sandbox"},
 	"hop3/disk":         {"hop3", "hop3/logfile"},
 	"hop3/env":          {"hop3"},
-	"hop3/git":          {"hop3"},
+	"hop3/git":          {"hop3", "hop3/git/hook"},
+	"hop3/git/hook":     {"hop3"},
 	"hop3/logfile":      {"hop3"},
 	"hop3/manifest":     {"hop3", "hop3/cron"},
 	"hop3/cgroup":       {},
@@ -54,7 +55,8 @@ var mayImport = map[string][]string{
 	// L1: the plug-ins.
 	"addons":          {"hop3"},
 	"toolchains":      {"hop3"},
-	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor"},
+	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor", "uwsgi/vassal"},
+	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
 	"hop3/docker":     {"hop3"},
 	"hop3/nginx":      {"hop3"},
 	"hop3/nix":        {"hop3"},
@@ -97,7 +99,7 @@ var notInPlatform = []string{"os/exec", "database/sql", "net/http"}
 
 // mayRunShell are the files that run the developer's own command lines. All
 // else is argv.
-var mayRunShell = []string{"hop3/build/runner.go", "hop3/supervisor/", "hop3/hop3test/", "tests/bench/push/byhand.go", "tests/bench/process/start.go"}
+var mayRunShell = []string{"hop3/build/runner.go", "hop3/supervisor/", "hop3/hop3test/", "uwsgi/vassal/", "tests/bench/push/byhand.go", "tests/bench/process/start.go"}
 
 // noNames are names of packages that say nothing.
 var noNames = []string{"util", "utils", "common", "helper", "helpers", "misc", "manager", "lib", "shared"}

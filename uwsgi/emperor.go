@@ -17,12 +17,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3/procfs"
+	"github.com/abilian/hop3/uwsgi/vassal"
 )
 
 // emperor is the uWSGI emperor of a home. It outlives the server: the next one
 // finds it by the file emperor.json. Its vassals outlive it.
 type emperor struct {
-	place   place
+	place   vassal.Place
 	program string
 	logger  *zap.Logger
 
@@ -37,7 +38,7 @@ type process struct {
 	Boot  string
 }
 
-func newEmperor(p place, program string, logger *zap.Logger) *emperor {
+func newEmperor(p vassal.Place, program string, logger *zap.Logger) *emperor {
 	e := &emperor{place: p, program: program, logger: logger}
 	if text, err := os.ReadFile(e.file()); err == nil && json.Unmarshal(text, &e.known) != nil {
 		logger.Warn("the file of the uWSGI emperor cannot be read", zap.String("file", e.file()))
@@ -86,13 +87,13 @@ func (e *emperor) end() error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return remove(e.file())
+	return vassal.Remove(e.file())
 }
 
 // Private
 
-func (e *emperor) file() string { return filepath.Join(e.place.run(), "emperor.json") }
-func (e *emperor) log() string  { return filepath.Join(e.place.run(), "emperor.log") }
+func (e *emperor) file() string { return filepath.Join(e.place.Dir(), "emperor.json") }
+func (e *emperor) log() string  { return filepath.Join(e.place.Dir(), "emperor.log") }
 
 // runs reports whether the emperor runs.
 func (e *emperor) runs() bool {
@@ -113,7 +114,7 @@ func (e *emperor) find() {
 	}
 	for _, p := range all {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID))
-		if err == nil && !p.Dead && strings.Contains(string(line), "\x00--emperor\x00"+e.place.enabled()+"\x00") {
+		if err == nil && !p.Dead && strings.Contains(string(line), "\x00--emperor\x00"+e.place.Enabled()+"\x00") {
 			if err := e.remember(p.PID); err != nil {
 				e.logger.Warn("writing down which is the uWSGI emperor", zap.Error(err))
 			}
@@ -125,14 +126,14 @@ func (e *emperor) find() {
 // start starts an emperor over a directory that it finds empty: the vassals of
 // an earlier one run on without, or are started when they are asked for.
 func (e *emperor) start() error {
-	links, err := filepath.Glob(filepath.Join(e.place.enabled(), "*.ini"))
+	links, err := filepath.Glob(filepath.Join(e.place.Enabled(), "*.ini"))
 	if err != nil {
 		return err
 	}
 	for _, link := range links {
 		name := filepath.Base(link[:len(link)-len(".ini")])
-		if _, err := os.Stat(e.place.wanted(name)); errors.Is(err, fs.ErrNotExist) {
-			if err := remove(link); err != nil {
+		if _, err := os.Stat(e.place.Wanted(name)); errors.Is(err, fs.ErrNotExist) {
+			if err := vassal.Remove(link); err != nil {
 				return err
 			}
 		}
@@ -143,17 +144,18 @@ func (e *emperor) start() error {
 	}
 	defer log.Close()
 	cmd := exec.Command(e.program,
-		"--emperor", e.place.enabled(),
+		"--emperor", e.place.Enabled(),
 		"--emperor-freq", "1", // seconds; wake does not wait for it
-		"--emperor-wrapper", e.place.vassal(),
+		"--emperor-wrapper", e.place.Starter(),
 		"--emperor-no-blacklist",
 		// A vassal leaves the emperor's channel at once, for which it is cursed
 		// and not killed.
 		"--emperor-curse-tolerance", "2000000000",
 		"--disable-logging",
 	)
-	cmd.Dir = e.place.run()
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + e.place.run(), "LANG=C.UTF-8"}
+	cmd.Dir = e.place.Dir()
+	// GOGC is for what starts the vassals: it ends before it is worth it.
+	cmd.Env = []string{"GOGC=off", "PATH=" + os.Getenv("PATH"), "HOME=" + e.place.Dir(), "LANG=C.UTF-8"}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -188,5 +190,5 @@ func (e *emperor) remember(pid int) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(e.file(), text)
+	return vassal.ReplaceFile(e.file(), text)
 }

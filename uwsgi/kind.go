@@ -7,6 +7,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/supervisor"
+	"github.com/abilian/hop3/uwsgi/vassal"
 )
 
 // kindOf says how an instance is run: by the plug-in for its process type,
@@ -34,8 +35,7 @@ func (i *installation) kindOf(c supervisor.Child) string {
 	return daemon
 }
 
-// daemon is the kind that is a command.
-const daemon = "daemon"
+const daemon = vassal.Daemon
 
 // plugins are what uWSGI needs to load what a kind names.
 var plugins = map[string][]string{

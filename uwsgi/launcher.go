@@ -20,11 +20,12 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/supervisor"
+	"github.com/abilian/hop3/uwsgi/vassal"
 )
 
 // launcher has a uWSGI emperor start the instances.
 type launcher struct {
-	place
+	vassal.Place
 	installation installation
 	emperor      *emperor
 	logger       *zap.Logger
@@ -44,20 +45,20 @@ func newLauncher(home, lock string, i installation, logger *zap.Logger) (*launch
 		return nil, err
 	}
 	l := &launcher{
-		place: place{home}, installation: i, logger: logger,
+		Place: vassal.Place{Home: home}, installation: i, logger: logger,
 		names: make(map[string]string), warned: make(map[string]bool),
 	}
-	if err := l.place.make(); err != nil {
+	if err := l.Place.Make(); err != nil {
 		return nil, fmt.Errorf("making the directories of uWSGI: %w", err)
 	}
 	if err := l.linkProgram(); err != nil {
 		return nil, fmt.Errorf("linking the program that starts vassals: %w", err)
 	}
-	if err := replaceFile(filepath.Join(l.run(), lockFile), []byte(lock)); err != nil {
+	if err := vassal.ReplaceFile(filepath.Join(l.Dir(), vassal.LockFile), []byte(lock)); err != nil {
 		return nil, err
 	}
-	l.emperor = newEmperor(l.place, i.program, logger)
-	entries, err := os.ReadDir(l.orders())
+	l.emperor = newEmperor(l.Place, i.program, logger)
+	entries, err := os.ReadDir(l.Orders())
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +67,9 @@ func newLauncher(home, lock string, i installation, logger *zap.Logger) (*launch
 		if !ok {
 			continue
 		}
-		if o, err := l.take(name); err == nil {
+		if o, err := l.Take(name); err == nil {
 			l.names[o.Marker] = name
-			_ = o.file.Close()
+			_ = o.Close()
 		}
 	}
 	return l, nil
@@ -81,7 +82,7 @@ func (l *launcher) Socket(c supervisor.Child) string {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(c.Marker))
-	path := filepath.Join(l.sockets(), hex.EncodeToString(sum[:8]))
+	path := filepath.Join(l.Sockets(), hex.EncodeToString(sum[:8]))
 	if len(path) > maxSocketPath {
 		return ""
 	}
@@ -123,8 +124,8 @@ func (l *launcher) Find(c supervisor.Child) (int, bool) {
 	if !ok {
 		return 0, false
 	}
-	r := readRun(l.log(name))
-	return r.pid, r.pid != 0
+	r := vassal.ReadRun(l.RunFile(name))
+	return r.PID, r.PID != 0
 }
 
 // Forget implements supervisor.Launcher.
@@ -136,13 +137,13 @@ func (l *launcher) Forget(_ context.Context, c supervisor.Child) error {
 		return nil
 	}
 	// The link first: a crash in between leaves nothing that starts by itself.
-	err := errors.Join(remove(l.link(name)), l.place.forget(name))
+	err := errors.Join(vassal.Remove(l.Link(name)), l.Place.Forget(name))
 	if err != nil {
 		return fmt.Errorf("removing the vassal %s: %w", name, err)
 	}
-	err = errors.Join(remove(l.config(name)), remove(l.wanted(name)), remove(l.log(name)), remove(l.again(name)))
+	err = errors.Join(vassal.Remove(l.Config(name)), vassal.Remove(l.Wanted(name)), vassal.Remove(l.RunFile(name)), vassal.Remove(l.Again(name)))
 	if c.Socket != "" {
-		err = errors.Join(err, remove(c.Socket))
+		err = errors.Join(err, vassal.Remove(c.Socket))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,14 +164,14 @@ func (l *launcher) Exit(c supervisor.Child) string {
 		return "unknown"
 	}
 	for deadline := time.Now().Add(exitWait); ; time.Sleep(2 * time.Millisecond) {
-		r := readRun(l.log(name))
+		r := vassal.ReadRun(l.RunFile(name))
 		switch {
-		case r.failed != "":
-			return r.failed
-		case r.ended:
-			return exitText(r.exit)
-		case r.before != 0:
-			return exitText(r.before - 1)
+		case r.Failed != "":
+			return r.Failed
+		case r.Ended:
+			return exitText(r.Exit)
+		case r.Before != 0:
+			return exitText(r.Before - 1)
 		case time.Now().After(deadline):
 			return "unknown"
 		}
@@ -190,7 +191,7 @@ func exitText(status int) string {
 
 // close ends the emperor when it has no vassals; else they go on.
 func (l *launcher) close() error {
-	entries, err := os.ReadDir(l.enabled())
+	entries, err := os.ReadDir(l.Enabled())
 	if errors.Is(err, fs.ErrNotExist) {
 		entries, err = nil, nil // the home is gone
 	}
@@ -205,10 +206,10 @@ func (l *launcher) linkProgram() error {
 	if err != nil {
 		return err
 	}
-	if target, err := os.Readlink(l.vassal()); err == nil && target == exe {
+	if target, err := os.Readlink(l.Starter()); err == nil && target == exe {
 		return nil
 	}
-	return replaceLink(l.vassal(), exe)
+	return replaceLink(l.Starter(), exe)
 }
 
 // name gives an instance the name of its vassal: with its own ordinal, unless
@@ -234,8 +235,8 @@ func (l *launcher) name(c supervisor.Child) (string, error) {
 	return "", hop3.Errorf(hop3.CodeUnavailable, "%s has more than %d vassals", c.ID.App, most)
 }
 
-func (l *launcher) newOrder(kind string, c supervisor.Child) order {
-	o := order{
+func (l *launcher) newOrder(kind string, c supervisor.Child) vassal.Order {
+	o := vassal.Order{
 		Marker: c.Marker, Kind: kind, Program: l.installation.program,
 		Dir: c.Launch.Dir, LogFile: c.LogFile, Socket: c.Socket, Plan: c.Plan,
 	}
@@ -258,18 +259,18 @@ func (l *launcher) newOrder(kind string, c supervisor.Child) order {
 }
 
 // write puts a vassal's files in place, and enables it last.
-func (l *launcher) write(name, text string, o order) error {
+func (l *launcher) write(name, text string, o vassal.Order) error {
 	encoded, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
 	return errors.Join(
-		remove(l.log(name)),
-		remove(l.again(name)),
-		replaceFile(l.config(name), []byte(text)),
-		replaceFile(l.order(name), encoded),
-		replaceFile(l.wanted(name), nil),
-		replaceLink(l.link(name), filepath.Join("..", filepath.Base(l.available()), name+".ini")),
+		vassal.Remove(l.RunFile(name)),
+		vassal.Remove(l.Again(name)),
+		vassal.ReplaceFile(l.Config(name), []byte(text)),
+		vassal.ReplaceFile(l.OrderFile(name), encoded),
+		vassal.ReplaceFile(l.Wanted(name), nil),
+		replaceLink(l.Link(name), filepath.Join("..", filepath.Base(l.Available()), name+".ini")),
 	)
 }
 
@@ -284,12 +285,12 @@ func (l *launcher) await(ctx context.Context, name string) (int, error) {
 				return 0, err
 			}
 		}
-		r := readRun(l.log(name))
+		r := vassal.ReadRun(l.RunFile(name))
 		switch {
-		case r.failed != "":
-			return 0, errors.New(r.failed)
-		case r.pid != 0:
-			return r.pid, nil
+		case r.Failed != "":
+			return 0, errors.New(r.Failed)
+		case r.PID != 0:
+			return r.PID, nil
 		}
 		select {
 		case <-poll.C:
@@ -323,37 +324,12 @@ func (l *launcher) missing(c supervisor.Child) error {
 		WithHint("Let the server's admin install %s, or declare a \"web\" process whose command listens on $PORT.", packages[t])
 }
 
-// replaceFile writes a file that only the server reads beside its place and
-// renames it there.
-func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
 // replaceLink is replaceFile for a symbolic link. The name it has at first is
 // none that the emperor looks at.
 func replaceLink(path, target string) error {
 	tmp := filepath.Join(filepath.Dir(path), ".new-"+filepath.Base(path)+".tmp")
-	if err := errors.Join(remove(tmp), os.Symlink(target, tmp)); err != nil {
+	if err := errors.Join(vassal.Remove(tmp), os.Symlink(target, tmp)); err != nil {
 		return err
 	}
 	return os.Rename(tmp, path)
-}
-
-// remove removes a file that may not be there.
-func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

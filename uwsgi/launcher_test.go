@@ -14,6 +14,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/procfs"
+	"github.com/abilian/hop3/uwsgi/vassal"
 )
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -40,7 +41,7 @@ func counterWorld(t *testing.T) (w *world, starts func() []string) {
 
 func (w *world) emperor() int {
 	w.Helper()
-	e := newEmperor(place{w.home}, "", zap.NewNop())
+	e := newEmperor(vassal.Place{Home: w.home}, "", zap.NewNop())
 	if !e.runs() {
 		return 0
 	}

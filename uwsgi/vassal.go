@@ -14,17 +14,12 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/supervisor"
+	"github.com/abilian/hop3/uwsgi/vassal"
 )
 
-// The descriptors that a vassal inherits; see Main.
-const (
-	configFD = 50 // its file
-	socketFD = 51 // the listening socket of one that serves HTTP itself
-)
-
-// vassal is a vassal's file in the making. The first thing wrong with it is
+// vassalFile is a vassal's file in the making. The first thing wrong with it is
 // kept and reported by text.
-type vassal struct {
+type vassalFile struct {
 	child   supervisor.Child
 	options []option
 	err     error
@@ -35,7 +30,7 @@ type option struct{ key, value string }
 // render returns the text of a vassal's file. All that the app says in it is
 // checked: uWSGI expands what looks like its own variables.
 func render(kind string, c supervisor.Child) (string, error) {
-	v := &vassal{child: c}
+	v := &vassalFile{child: c}
 	v.base()
 	switch kind {
 	case hop3.ProcessWSGI:
@@ -61,7 +56,7 @@ func render(kind string, c supervisor.Child) (string, error) {
 // Private
 
 // base are the options of all kinds.
-func (v *vassal) base() {
+func (v *vassalFile) base() {
 	v.set("chdir", v.child.Launch.Dir)
 	v.set("master", "true")
 	v.set("procname-prefix", v.child.ID.App+":"+v.child.Process.Type+":")
@@ -74,7 +69,7 @@ func (v *vassal) base() {
 }
 
 // server are the options of the kinds whose workers answer HTTP.
-func (v *vassal) server() {
+func (v *vassalFile) server() {
 	v.set("http-socket", v.address())
 	v.set("listen", v.number("UWSGI_LISTEN", "128"))
 	v.set("lazy-apps", "true")
@@ -92,21 +87,21 @@ func (v *vassal) server() {
 	}
 }
 
-func (v *vassal) address() string {
+func (v *vassalFile) address() string {
 	if v.child.Socket != "" {
-		return "fd://" + strconv.Itoa(socketFD)
+		return "fd://" + strconv.Itoa(vassal.SocketFD)
 	}
 	return "127.0.0.1:" + strconv.Itoa(v.child.Port)
 }
 
 // workers are how many requests are answered at a time.
-func (v *vassal) workers() {
+func (v *vassalFile) workers() {
 	v.set("processes", v.number("UWSGI_PROCESSES", "1"))
 	v.set("threads", v.number("UWSGI_THREADS", "4"))
 }
 
 // wsgi serves a Python module: "package.module:callable".
-func (v *vassal) wsgi() {
+func (v *vassalFile) wsgi() {
 	v.set("plugin", "0:python3")
 	v.set("module", v.child.Process.Module)
 	v.workers()
@@ -123,7 +118,7 @@ func (v *vassal) wsgi() {
 }
 
 // rwsgi serves a Rack application: the name of its rackup file.
-func (v *vassal) rwsgi() {
+func (v *vassalFile) rwsgi() {
 	v.set("plugin", "0:rack")
 	v.set("rack", v.inRelease(v.child.Process.Module))
 	// The plug-in has no threads, so there are processes for both.
@@ -134,7 +129,7 @@ func (v *vassal) rwsgi() {
 }
 
 // php serves a directory of scripts.
-func (v *vassal) php() {
+func (v *vassalFile) php() {
 	root := v.inRelease(v.child.Process.Module)
 	v.set("plugin", "0:php")
 	v.set("processes", cmp.Or(v.number("UWSGI_PROCESSES", ""), v.number("UWSGI_THREADS", "4"))) // as with Ruby
@@ -155,7 +150,7 @@ func (v *vassal) php() {
 const uwsgiJar = "/usr/share/java/uwsgi.jar"
 
 // jwsgi serves a class of the JVM: "package.Class:method".
-func (v *vassal) jwsgi() {
+func (v *vassalFile) jwsgi() {
 	v.set("plugin", "jvm")
 	v.set("plugin", "jwsgi")
 	v.set("jwsgi", v.child.Process.Module)
@@ -176,10 +171,10 @@ func (v *vassal) jwsgi() {
 // daemon runs a command. The command is not here but in the environment, which
 // uWSGI does not read; see keeper. When it ends so does the vassal, and what
 // asks its processes to end is the supervisor.
-func (v *vassal) daemon() {
+func (v *vassalFile) daemon() {
 	v.set("processes", "0")
 	v.set("honour-stdin", "true")
-	v.set("attach-daemon2", `control=1,stdin=1,stopsignal=0,cmd=eval "$`+keeperVariable+`"`)
+	v.set("attach-daemon2", `control=1,stdin=1,stopsignal=0,cmd=eval "$`+vassal.KeeperVariable+`"`)
 	// abs is a function that does nothing: the master ends with the command.
 	v.set("hook-master-start", "unix_signal:15 abs")
 	v.set("hook-master-start", "unix_signal:2 abs")
@@ -187,7 +182,7 @@ func (v *vassal) daemon() {
 
 // env passes the app's variables that begin as uWSGI's own: in the environment
 // of uWSGI they would be options, known ones or not.
-func (v *vassal) env() {
+func (v *vassalFile) env() {
 	for _, key := range v.child.Launch.Env.Keys() {
 		value := v.child.Launch.Env[key]
 		if !strings.HasPrefix(key, prefix) {
@@ -215,7 +210,7 @@ var owned = []string{
 }
 
 // include appends the lines of UWSGI_INCLUDE_FILE, a file of the release.
-func (v *vassal) include() {
+func (v *vassalFile) include() {
 	name := v.child.Launch.Env["UWSGI_INCLUDE_FILE"]
 	if name == "" || v.err != nil {
 		return
@@ -257,7 +252,7 @@ func (v *vassal) include() {
 var optionName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
 // inRelease is a path of the app's, which stays within the release.
-func (v *vassal) inRelease(path string) string {
+func (v *vassalFile) inRelease(path string) string {
 	rel := strings.TrimLeft(path, "/")
 	if strings.HasPrefix(path, v.child.Launch.Dir+"/") {
 		rel = strings.TrimPrefix(path, v.child.Launch.Dir+"/")
@@ -272,7 +267,7 @@ func (v *vassal) inRelease(path string) string {
 var digits = regexp.MustCompile(`^[0-9]{1,9}$`)
 
 // number is the value of a variable of the app's, which must be a number.
-func (v *vassal) number(key, fallback string) string {
+func (v *vassalFile) number(key, fallback string) string {
 	value := cmp.Or(strings.TrimSpace(v.child.Launch.Env[key]), fallback)
 	if value != "" && !digits.MatchString(value) {
 		v.fail("%s is %q, which is not a number", key, value)
@@ -281,7 +276,7 @@ func (v *vassal) number(key, fallback string) string {
 }
 
 // flag is the value of a variable of the app's, which must be true or false.
-func (v *vassal) flag(key, fallback string) string {
+func (v *vassalFile) flag(key, fallback string) string {
 	value := strings.ToLower(cmp.Or(strings.TrimSpace(v.child.Launch.Env[key]), fallback))
 	switch value {
 	case "true", "1", "yes":
@@ -293,7 +288,7 @@ func (v *vassal) flag(key, fallback string) string {
 	return fallback
 }
 
-func (v *vassal) fail(format string, args ...any) {
+func (v *vassalFile) fail(format string, args ...any) {
 	if v.err == nil {
 		v.err = hop3.Errorf(hop3.CodeInvalid, format, args...)
 	}
@@ -301,7 +296,7 @@ func (v *vassal) fail(format string, args ...any) {
 
 // set adds an option. uWSGI replaces %d and the like, $(NAME) and @(file) in a
 // value; '%' can be written so that it stays, the others cannot.
-func (v *vassal) set(key, value string) {
+func (v *vassalFile) set(key, value string) {
 	if strings.ContainsAny(value, "\n\r\x00") || strings.Contains(value, "$(") || strings.Contains(value, "@(") || value != strings.TrimSpace(value) {
 		v.fail("%q cannot be written into a file of uWSGI's as %s", value, key)
 	}
@@ -312,7 +307,7 @@ func (v *vassal) set(key, value string) {
 }
 
 // text is the file: the options sorted, as Hop3 (Python) has them.
-func (v *vassal) text(kind string) (string, error) {
+func (v *vassalFile) text(kind string) (string, error) {
 	if v.err != nil {
 		return "", fmt.Errorf("writing the uWSGI file of %s.%d: %w", v.child.Process.Type, v.child.Ordinal, v.err)
 	}

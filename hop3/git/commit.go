@@ -13,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/storer"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/git/hook"
 )
 
 // The largest objects that are decoded in this process. A real commit or tree
@@ -39,26 +40,26 @@ type Commit struct {
 var _ hop3.Source = (*Commit)(nil)
 
 // newPush makes what PreReceive gets of what the hook said.
-func (r *Repositories) newPush(e *expectation, q *hookRequest, out hop3.Output) (hop3.Push, error) {
-	if q.quarantine != "" && !validQuarantine(q.quarantine, e.dir) {
-		return hop3.Push{}, fmt.Errorf("the hook of %s names %q as its quarantine", e.app, q.quarantine)
+func (r *Repositories) newPush(e *expectation, q *hook.Request, out hop3.Output) (hop3.Push, error) {
+	if q.Quarantine != "" && !validQuarantine(q.Quarantine, e.dir) {
+		return hop3.Push{}, fmt.Errorf("the hook of %s names %q as its quarantine", e.app, q.Quarantine)
 	}
 	commit := func(_ context.Context, hash string) (hop3.Source, error) {
-		c := &Commit{repos: r, dir: e.dir, quarantine: q.quarantine, branch: branchOf(q.updates, hash), out: out}
+		c := &Commit{repos: r, dir: e.dir, quarantine: q.Quarantine, branch: branchOf(q.Updates, hash), out: out}
 		store, err := r.store(e.app)
 		if err != nil {
 			return nil, err
 		}
 		c.store = store
-		if q.quarantine != "" {
-			c.store = withQuarantine(store, q.quarantine)
+		if q.Quarantine != "" {
+			c.store = withQuarantine(store, q.Quarantine)
 		}
 		if err := c.load(hash); err != nil {
 			return nil, err
 		}
 		return c, nil
 	}
-	return hop3.Push{Updates: q.updates, Options: q.options, Commit: commit}, nil
+	return hop3.Push{Updates: q.Updates, Options: q.Options, Commit: commit}, nil
 }
 
 // branchOf returns the first branch that a push moves to hash.

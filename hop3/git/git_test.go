@@ -20,15 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/git/hook"
 )
-
-// TestMain lets the test binary be git's hook, as the real binary is.
-func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == HookName {
-		os.Exit(HookMain())
-	}
-	os.Exit(m.Run())
-}
 
 func open(t *testing.T, home string, cfg Config) *Repositories {
 	t.Helper()
@@ -353,11 +346,11 @@ func TestSweep(t *testing.T) {
 func TestHookWithoutServer(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"no socket":     {},
-		"nobody home":   {envSocket: filepath.Join(t.TempDir(), "hook.sock"), envToken: "x"},
-		"unknown token": {envSocket: open(t, t.TempDir(), Config{}).hooks.path, envToken: "guess"},
+		"nobody home":   {hook.EnvSocket: filepath.Join(t.TempDir(), "hook.sock"), hook.EnvToken: "x"},
+		"unknown token": {hook.EnvSocket: open(t, t.TempDir(), Config{}).hooks.path, hook.EnvToken: "guess"},
 	} {
 		var said bytes.Buffer
-		err := runHook(strings.NewReader("old new refs/heads/main\n"), &said, func(key string) string { return env[key] })
+		err := hook.Run(strings.NewReader("old new refs/heads/main\n"), &said, func(key string) string { return env[key] })
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 		}
@@ -375,9 +368,9 @@ func TestLongHome(t *testing.T) {
 		out.Log(hop3.LogLine{Text: "hello " + p.Updates[0].Name + " " + p.Options[0]})
 		return nil
 	})
-	env := map[string]string{envSocket: r.hooks.path, envToken: e.token, "GIT_PUSH_OPTION_COUNT": "1", "GIT_PUSH_OPTION_0": "opt"}
+	env := map[string]string{hook.EnvSocket: r.hooks.path, hook.EnvToken: e.token, "GIT_PUSH_OPTION_COUNT": "1", "GIT_PUSH_OPTION_0": "opt"}
 	var said bytes.Buffer
-	if err := runHook(strings.NewReader("a b refs/heads/m\n"), &said, func(key string) string { return env[key] }); err != nil {
+	if err := hook.Run(strings.NewReader("a b refs/heads/m\n"), &said, func(key string) string { return env[key] }); err != nil {
 		t.Fatal(err)
 	}
 	if said.String() != "hello refs/heads/m opt\n" {

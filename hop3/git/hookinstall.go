@@ -10,19 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/git/hook"
 )
 
 // hookScript is what git runs: it starts the executable, linked beside it under
 // the hook's name, without the memory limit that git passes on to its children.
-// A Go program does not get to its main below a limit meant for git.
+// A Go program does not get to its main below a limit meant for git. It ends too
+// soon to collect garbage.
 const hookScript = `#!/bin/sh
 ulimit -S -d "$(ulimit -H -d)"
-exec "${0%/*}/bin/` + HookName + `"
+GOGC=off exec "${0%/*}/bin/` + hook.Name + `"
 `
 
 func (r *Repositories) hooksDir() string { return filepath.Join(r.home, "hooks") }
-func (r *Repositories) hookPath() string { return filepath.Join(r.hooksDir(), HookName) }
-func (r *Repositories) hookLink() string { return filepath.Join(r.hooksDir(), "bin", HookName) }
+func (r *Repositories) hookPath() string { return filepath.Join(r.hooksDir(), hook.Name) }
+func (r *Repositories) hookLink() string { return filepath.Join(r.hooksDir(), "bin", hook.Name) }
 
 // installHook puts the script and the link to the executable in place.
 func (r *Repositories) installHook() error {

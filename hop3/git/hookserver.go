@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/git/hook"
 )
 
 // hookServer listens for hooks and matches each, by its token, to the Receive
@@ -23,7 +24,7 @@ import (
 type hookServer struct {
 	path     string
 	logger   *zap.Logger
-	newPush  func(e *expectation, q *hookRequest, out hop3.Output) (hop3.Push, error)
+	newPush  func(e *expectation, q *hook.Request, out hop3.Output) (hop3.Push, error)
 	listener net.Listener
 	release  func()
 	wg       sync.WaitGroup
@@ -45,14 +46,14 @@ type expectation struct {
 	err     error
 }
 
-func listenHooks(path string, logger *zap.Logger, newPush func(*expectation, *hookRequest, hop3.Output) (hop3.Push, error)) (*hookServer, error) {
+func listenHooks(path string, logger *zap.Logger, newPush func(*expectation, *hook.Request, hop3.Output) (hop3.Push, error)) (*hookServer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	short, release, err := shortSocketPath(path)
+	short, release, err := hook.ShortSocketPath(path)
 	if err != nil {
 		return nil, err
 	}
@@ -108,20 +109,20 @@ func (s *hookServer) accept() {
 // serve answers one hook.
 func (s *hookServer) serve(conn net.Conn) {
 	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
-	request, err := decodeHookRequest(conn)
+	request, err := hook.Decode(conn)
 	if err != nil {
 		s.logger.Warn("a git hook was not understood", zap.Error(err))
-		fmt.Fprintf(conn, "%c%s\n%s\n", lineOutput, "The push was not taken: the server and its hook do not match.", verdictReject)
+		fmt.Fprintf(conn, "%c%s\n%s\n", hook.LineOutput, "The push was not taken: the server and its hook do not match.", hook.VerdictReject)
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{})
-	e := s.claim(request.token)
+	e := s.claim(request.Token)
 	if e == nil {
 		return // the push was given up meanwhile, or it was never ours
 	}
-	verdict := verdictReject
+	verdict := hook.VerdictReject
 	out := NewRelay(func(line string) error {
-		_, err := fmt.Fprintf(conn, "%c%s\n", lineOutput, line)
+		_, err := fmt.Fprintf(conn, "%c%s\n", hook.LineOutput, line)
 		return err
 	})
 	defer func() {
@@ -129,12 +130,12 @@ func (s *hookServer) serve(conn net.Conn) {
 		_, _ = io.WriteString(conn, verdict+"\n")
 	}()
 	if e.decide(conn, request, out) == nil {
-		verdict = verdictAccept
+		verdict = hook.VerdictAccept
 	}
 }
 
 // decide runs PreReceive and keeps what it says for Receive.
-func (e *expectation) decide(conn net.Conn, request *hookRequest, out hop3.Output) (err error) {
+func (e *expectation) decide(conn net.Conn, request *hook.Request, out hop3.Output) (err error) {
 	defer close(e.decided)
 	defer func() {
 		if p := recover(); p != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/git/hook"
 )
 
 // settleGrace is how long git may take to move the references of an accepted
@@ -59,7 +60,7 @@ func (r *Repositories) Receive(ctx context.Context, app string, opts ReceiveOpti
 
 	cmd := r.git("", configArgs(r.receiveSettings()...)...)
 	cmd.args = append(cmd.args, "receive-pack", dir)
-	cmd.env = append(cmd.env, envSocket+"="+r.hooks.path, envToken+"="+expected.token)
+	cmd.env = append(cmd.env, hook.EnvSocket+"="+r.hooks.path, hook.EnvToken+"="+expected.token)
 	cmd.connect(opts.Streams)
 
 	killable, kill := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -10,13 +10,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,7 +32,7 @@ import (
 // in that time; one that outgrows it each time, sooner.
 type Rotator struct {
 	max     int64
-	logger  *zap.Logger
+	logger  *slog.Logger
 	inotify *os.File // nil: not available, all files are looked at every slowPause
 
 	looking sync.Mutex // held while a file is looked at; before mu
@@ -60,7 +60,7 @@ const (
 )
 
 // NewRotator returns a Rotator for files of max bytes. Run makes it work.
-func NewRotator(max int64, logger *zap.Logger) *Rotator {
+func NewRotator(max int64, logger *slog.Logger) *Rotator {
 	r := &Rotator{
 		max:     max,
 		logger:  logger,
@@ -71,7 +71,7 @@ func NewRotator(max int64, logger *zap.Logger) *Rotator {
 	}
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
-		logger.Warn("log files are watched by polling", zap.Error(err))
+		logger.Warn("log files are watched by polling", slog.Any("error", err))
 		return r
 	}
 	r.fd, r.inotify = fd, os.NewFile(uintptr(fd), "inotify")
@@ -113,7 +113,7 @@ func (r *Rotator) Watch(file, holder string) {
 			r.watches[int32(wd)] = file
 			delete(r.polled, file)
 		} else {
-			r.logger.Warn("a log file is watched by polling", zap.String("file", file), zap.Error(err))
+			r.logger.Warn("a log file is watched by polling", slog.String("file", file), slog.Any("error", err))
 			r.polled[file] = true
 			_ = r.inotify.SetReadDeadline(time.Now()) // wakes Run
 		}
@@ -170,7 +170,7 @@ func (r *Rotator) Run(ctx context.Context) {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			flood = r.lookAll(r.unwatched())
 		case err != nil:
-			r.logger.Error("watching log files", zap.Error(err))
+			r.logger.Error("watching log files", slog.Any("error", err))
 			return
 		default:
 			flood = r.lookAll(r.written(events[:n]))
@@ -253,7 +253,7 @@ func (r *Rotator) look(file string) (rotated bool) {
 		w.clock = newClock(file, r.max)
 	}
 	if err := w.clock.observe(info, time.Now()); err != nil {
-		r.logger.Debug("noting the times of a log", zap.String("file", file), zap.Error(err))
+		r.logger.Debug("noting the times of a log", slog.String("file", file), slog.Any("error", err))
 	}
 	if info.Size() <= r.max {
 		return false
@@ -261,7 +261,7 @@ func (r *Rotator) look(file string) (rotated bool) {
 	err = rotate(file, r.max, w.clock)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		if !w.failed { // a full disk is not filled with words about it
-			r.logger.Warn("rotating a log", zap.String("file", file), zap.Error(err))
+			r.logger.Warn("rotating a log", slog.String("file", file), slog.Any("error", err))
 		}
 		w.failed = true
 		return false

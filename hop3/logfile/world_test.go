@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -26,7 +25,7 @@ type world struct {
 
 func newWorld(t *testing.T, limit int64) *world {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), rotator: NewRotator(limit, zap.NewNop())}
+	w := &world{T: t, dir: t.TempDir(), rotator: NewRotator(limit, slog.New(slog.DiscardHandler))}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.rotator.Run(ctx) })

@@ -16,11 +16,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
-
-	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/cgroup"
@@ -40,7 +39,7 @@ type Options struct {
 	// FirstUID and LastUID are the users that apps get, one each; 70000 to
 	// 79999 unless set. They have no entry in /etc/passwd outside.
 	FirstUID, LastUID int
-	Logger            *zap.Logger // nil: nothing is logged
+	Logger            *slog.Logger // nil: nothing is logged
 }
 
 // Sandbox makes places for processes. A nil Sandbox starts them as the

@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/abilian/hop3/hop3"
@@ -296,7 +298,7 @@ func TestPlan_ZeroAndNilDoNothingSpecial(t *testing.T) {
 func TestOpen_SaysOnceWhatIsMissing(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	home := t.TempDir()
-	box, err := sandbox.Open(sandbox.Options{Home: home, Mode: sandbox.Off, Logger: zap.New(core)})
+	box, err := sandbox.Open(sandbox.Options{Home: home, Mode: sandbox.Off, Logger: slog.New(zapslog.NewHandler(core))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,12 +20,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/logfile"
@@ -166,7 +168,7 @@ func openLocked(options Options, lock *os.File) (*Supervisor, error) {
 		states:   states,
 		dirLock:  lock,
 		ports:    newPorts(options.PortMin, options.PortMax),
-		logs:     logfile.NewRotator(options.LogMaxBytes, options.Logger),
+		logs:     logfile.NewRotator(options.LogMaxBytes, slog.New(zapslog.NewHandler(options.Logger.Core()))),
 		logger:   options.Logger,
 		releases: make(map[hop3.ReleaseID][]*instance),
 		locks:    make(map[hop3.ReleaseID]*releaseLock),

@@ -1,4 +1,9 @@
-package git
+// Package hook is git's pre-receive hook, and what it and the server say to each
+// other. It is this program by another name.
+//
+// It imports little, so that it answers before the rest of a large program is
+// initialized: every push waits for it.
+package hook
 
 import (
 	"bufio"
@@ -10,16 +15,22 @@ import (
 	"strings"
 )
 
-// HookName is the name under which git runs the executable as its hook. A main
-// that finds it in the base name of os.Args[0] calls HookMain before anything
-// else.
-const HookName = "pre-receive"
+// Name is the name under which git runs the executable as its hook.
+const Name = "pre-receive"
 
-// HookMain is git's pre-receive hook: it tells the server of the push, relays
+// Git's call is answered here and not in a main, because a Caddy built by xcaddy
+// has a main that does not know of it, and would accept every push.
+func init() {
+	if filepath.Base(os.Args[0]) == Name {
+		os.Exit(Main())
+	}
+}
+
+// Main is git's pre-receive hook: it tells the server of the push, relays
 // what the server says to the pusher as it comes, and returns the exit code
 // that accepts or refuses the push. It refuses when the server goes away.
-func HookMain() int {
-	if err := runHook(os.Stdin, os.Stderr, os.Getenv); err != nil {
+func Main() int {
+	if err := Run(os.Stdin, os.Stderr, os.Getenv); err != nil {
 		if err != errRefused {
 			fmt.Fprintln(os.Stderr, err)
 		}
@@ -38,12 +49,14 @@ const (
 	errServerGone hookError = "The push was not taken: the Hop3 server went away. Push again to retry."
 )
 
-func runHook(stdin io.Reader, stderr io.Writer, getenv func(string) string) error {
-	request, err := hookRequestOf(stdin, getenv)
+// Run is Main with its surroundings. Its error is for the pusher, unless the
+// server has said it already.
+func Run(stdin io.Reader, stderr io.Writer, getenv func(string) string) error {
+	request, err := requestOf(stdin, getenv)
 	if err != nil {
 		return err
 	}
-	conn, err := dialSocket(getenv(envSocket))
+	conn, err := dial(getenv(EnvSocket))
 	if err != nil {
 		return errNoServer
 	}
@@ -62,14 +75,14 @@ func relayAnswer(conn io.Reader, stderr io.Writer) error {
 		switch {
 		case err != nil:
 			return errServerGone
-		case line == verdictAccept+"\n":
+		case line == VerdictAccept+"\n":
 			return nil
-		case line == verdictReject+"\n":
+		case line == VerdictReject+"\n":
 			return errRefused
-		case line[0] == lineOutput:
+		case line[0] == LineOutput:
 			// One write a line, so that lines of other writers cannot get
 			// in between. A pusher who does not listen still pushes.
-			_, _ = io.WriteString(stderr, strings.TrimPrefix(line, string(lineOutput)))
+			_, _ = io.WriteString(stderr, strings.TrimPrefix(line, string(LineOutput)))
 		}
 	}
 }
@@ -77,9 +90,9 @@ func relayAnswer(conn io.Reader, stderr io.Writer) error {
 // maxSocketPath is what fits into a sockaddr_un with its final NUL.
 const maxSocketPath = 107
 
-// dialSocket connects to a unix socket, however long its path.
-func dialSocket(path string) (net.Conn, error) {
-	short, release, err := shortSocketPath(path)
+// dial connects to a unix socket, however long its path.
+func dial(path string) (net.Conn, error) {
+	short, release, err := ShortSocketPath(path)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +100,10 @@ func dialSocket(path string) (net.Conn, error) {
 	return net.Dial("unix", short)
 }
 
-// shortSocketPath returns a path to the same socket that fits into an address:
+// ShortSocketPath returns a path to the same socket that fits into an address:
 // through a descriptor of its directory when need be. The short path is good
 // until release.
-func shortSocketPath(path string) (short string, release func(), err error) {
+func ShortSocketPath(path string) (short string, release func(), err error) {
 	if len(path) <= maxSocketPath {
 		return path, func() {}, nil
 	}

@@ -1,4 +1,7 @@
-package uwsgi
+package vassal
+
+// Daemon is the kind of vassal that is a command.
+const Daemon = "daemon"
 
 // Between uWSGI and what it runs, or between the emperor and a vassal, stands a
 // shell: the keeper. It writes down which process is the instance's main one,
@@ -9,7 +12,7 @@ package uwsgi
 // arguments and is not read again by a shell.
 
 const (
-	keeperVariable  = "HOP3_KEEPER"  // the keeper's script, for uWSGI to run
+	KeeperVariable  = "HOP3_KEEPER"  // the keeper's script, for uWSGI to run
 	commandVariable = "HOP3_COMMAND" // the command line of the app's
 )
 

@@ -1,4 +1,4 @@
-package git
+package hook
 
 import (
 	"bufio"
@@ -18,55 +18,56 @@ import (
 // one, closed by an empty field. The server answers with lines, the first byte
 // of which says what they are.
 const (
-	hookGreeting = "hop3-hook=1" // the first field: who speaks, which version
+	greeting = "hop3-hook=1" // the first field: who speaks, which version
 
 	fieldToken      = "token"
 	fieldUpdate     = "update"
 	fieldOption     = "option"
 	fieldQuarantine = "quarantine"
 
-	lineOutput  = '|' // to be shown to the pusher
+	LineOutput  = '|' // to be shown to the pusher
 	lineVerdict = '=' // the last: "=accept" or "=reject"
 
-	verdictAccept = "=accept"
-	verdictReject = "=reject"
+	VerdictAccept = "=accept"
+	VerdictReject = "=reject"
 
-	maxHookRequest = 32 << 20
+	maxRequest = 32 << 20
 )
 
 // The variables of the hook's environment.
 const (
-	envSocket = "HOP3_HOOK_SOCKET"
-	envToken  = "HOP3_PUSH_TOKEN"
+	EnvSocket = "HOP3_HOOK_SOCKET"
+	EnvToken  = "HOP3_PUSH_TOKEN"
 )
 
-// hookRequest is what the hook knows of a push.
-type hookRequest struct {
-	token      string
-	quarantine string // the directory of the pushed objects; "" without any
-	updates    []hop3.RefMove
-	options    []string
+// Request is what the hook knows of a push.
+type Request struct {
+	Token      string
+	Quarantine string // the directory of the pushed objects; "" without any
+	Updates    []hop3.RefMove
+	Options    []string
 }
 
-func (q *hookRequest) encode(w io.Writer) error {
+func (q *Request) encode(w io.Writer) error {
 	buf := bufio.NewWriter(w)
 	field := func(s string) { buf.WriteString(s); buf.WriteByte(0) }
-	field(hookGreeting)
-	field(fieldToken + "=" + q.token)
-	field(fieldQuarantine + "=" + q.quarantine)
-	for _, u := range q.updates {
+	field(greeting)
+	field(fieldToken + "=" + q.Token)
+	field(fieldQuarantine + "=" + q.Quarantine)
+	for _, u := range q.Updates {
 		field(fieldUpdate + "=" + u.Old + " " + u.New + " " + u.Name)
 	}
-	for _, o := range q.options {
+	for _, o := range q.Options {
 		field(fieldOption + "=" + o)
 	}
 	field("")
 	return buf.Flush()
 }
 
-func decodeHookRequest(r io.Reader) (*hookRequest, error) {
-	fields := bufio.NewReader(io.LimitReader(r, maxHookRequest))
-	var q hookRequest
+// Decode reads a request.
+func Decode(r io.Reader) (*Request, error) {
+	fields := bufio.NewReader(io.LimitReader(r, maxRequest))
+	var q Request
 	for first := true; ; first = false {
 		field, err := fields.ReadString(0)
 		if err != nil {
@@ -74,7 +75,7 @@ func decodeHookRequest(r io.Reader) (*hookRequest, error) {
 		}
 		field = strings.TrimSuffix(field, "\x00")
 		switch {
-		case first && field != hookGreeting:
+		case first && field != greeting:
 			return nil, errors.New("the hook is of another version than the server")
 		case first:
 		case field == "":
@@ -87,21 +88,21 @@ func decodeHookRequest(r io.Reader) (*hookRequest, error) {
 	}
 }
 
-func (q *hookRequest) set(field string) error {
+func (q *Request) set(field string) error {
 	key, value, _ := strings.Cut(field, "=")
 	switch key {
 	case fieldToken:
-		q.token = value
+		q.Token = value
 	case fieldQuarantine:
-		q.quarantine = value
+		q.Quarantine = value
 	case fieldOption:
-		q.options = append(q.options, value)
+		q.Options = append(q.Options, value)
 	case fieldUpdate:
 		move, err := parseUpdate(value)
 		if err != nil {
 			return err
 		}
-		q.updates = append(q.updates, move)
+		q.Updates = append(q.Updates, move)
 	default:
 		return fmt.Errorf("unknown field %q in the hook's request", key)
 	}
@@ -117,15 +118,15 @@ func parseUpdate(line string) (hop3.RefMove, error) {
 	return hop3.RefMove{Old: parts[0], New: parts[1], Name: parts[2]}, nil
 }
 
-// hookRequestOf gathers the request from what git gives to its hook.
-func hookRequestOf(stdin io.Reader, getenv func(string) string) (*hookRequest, error) {
-	q := &hookRequest{token: getenv(envToken), quarantine: getenv("GIT_QUARANTINE_PATH")}
-	if q.quarantine != "" && !filepath.IsAbs(q.quarantine) {
+// requestOf gathers the request from what git gives to its hook.
+func requestOf(stdin io.Reader, getenv func(string) string) (*Request, error) {
+	q := &Request{Token: getenv(EnvToken), Quarantine: getenv("GIT_QUARANTINE_PATH")}
+	if q.Quarantine != "" && !filepath.IsAbs(q.Quarantine) {
 		wd, err := os.Getwd()
 		if err != nil {
 			return nil, err
 		}
-		q.quarantine = filepath.Join(wd, q.quarantine)
+		q.Quarantine = filepath.Join(wd, q.Quarantine)
 	}
 	lines := bufio.NewScanner(stdin)
 	for lines.Scan() {
@@ -133,11 +134,11 @@ func hookRequestOf(stdin io.Reader, getenv func(string) string) (*hookRequest, e
 		if err != nil {
 			return nil, err
 		}
-		q.updates = append(q.updates, move)
+		q.Updates = append(q.Updates, move)
 	}
 	count, _ := strconv.Atoi(getenv("GIT_PUSH_OPTION_COUNT"))
 	for i := range count {
-		q.options = append(q.options, getenv("GIT_PUSH_OPTION_"+strconv.Itoa(i)))
+		q.Options = append(q.Options, getenv("GIT_PUSH_OPTION_"+strconv.Itoa(i)))
 	}
 	return q, lines.Err()
 }

@@ -1,4 +1,4 @@
-package uwsgi
+package vassal
 
 import (
 	"errors"
@@ -41,7 +41,7 @@ func Main() int {
 	}
 	// <home>/run/emperor/bin/hop3-vassal
 	home := filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(os.Args[0]))))
-	s := &start{place: place{home}, name: name}
+	s := &start{Place: Place{home}, name: name}
 	if err := s.do(); err != nil {
 		fmt.Fprintf(os.Stderr, "hop3: starting the vassal %q: %v\n", name, err)
 		s.fail(err)
@@ -50,11 +50,17 @@ func Main() int {
 	return 0
 }
 
+// The descriptors that a vassal inherits; see Main.
+const (
+	ConfigFD = 50 // its file
+	SocketFD = 51 // the listening socket of one that serves HTTP itself
+)
+
 // Private
 
 // start is one start of a vassal.
 type start struct {
-	place
+	Place
 	name  string
 	asked bool // by a launcher that waits for it
 }
@@ -68,7 +74,7 @@ func (s *start) do() error {
 	if !ok || err != nil {
 		return err
 	}
-	o, err := s.take(s.name)
+	o, err := s.Take(s.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // forgotten meanwhile
 	}
@@ -79,9 +85,9 @@ func (s *start) do() error {
 }
 
 const (
-	// lockFile, in run/emperor, has the name of the file that a living server
+	// LockFile, in run/emperor, has the name of the file that a living server
 	// holds a lock on.
-	lockFile = "server-lock"
+	LockFile = "server-lock"
 	// serverWait is how long a server may take to forget or start again an
 	// instance that ended.
 	serverWait = 2 * time.Second
@@ -103,7 +109,7 @@ func (s *start) permitted() (bool, error) {
 		if s.consume() {
 			return true, nil
 		}
-		if _, err := os.Lstat(s.link(s.name)); err != nil {
+		if _, err := os.Lstat(s.Link(s.name)); err != nil {
 			return false, nil
 		}
 		alive, err := s.serverLives()
@@ -116,14 +122,14 @@ func (s *start) permitted() (bool, error) {
 			served = time.Now()
 		case time.Since(served) > serverWait:
 			// The server does not run apps by uWSGI any more.
-			return false, errors.Join(remove(s.link(s.name)), s.forget(s.name))
+			return false, errors.Join(Remove(s.Link(s.name)), s.Forget(s.name))
 		}
 	}
 }
 
 // consume takes the launcher's wish, which only one start can have.
 func (s *start) consume() bool {
-	s.asked = os.Remove(s.wanted(s.name)) == nil
+	s.asked = os.Remove(s.Wanted(s.name)) == nil
 	return s.asked
 }
 
@@ -138,22 +144,22 @@ const (
 // notes it.
 func (s *start) pause() (time.Duration, error) {
 	count := 0
-	if info, err := os.Stat(s.again(s.name)); err == nil && time.Since(info.ModTime()) < longRun+lastPause {
-		text, err := os.ReadFile(s.again(s.name))
+	if info, err := os.Stat(s.Again(s.name)); err == nil && time.Since(info.ModTime()) < longRun+lastPause {
+		text, err := os.ReadFile(s.Again(s.name))
 		if err != nil {
 			return 0, err
 		}
 		count, _ = strconv.Atoi(string(text)) // a torn file counts as the first
 	}
 	pause := min(firstPause<<min(count, 20), lastPause)
-	if _, err := os.Stat(s.order(s.name)); err != nil {
+	if _, err := os.Stat(s.OrderFile(s.name)); err != nil {
 		return pause, nil // it is being forgotten
 	}
-	return pause, replaceFile(s.again(s.name), []byte(strconv.Itoa(count+1)))
+	return pause, ReplaceFile(s.Again(s.name), []byte(strconv.Itoa(count+1)))
 }
 
 func (s *start) serverLives() (bool, error) {
-	name, err := os.ReadFile(filepath.Join(s.run(), lockFile))
+	name, err := os.ReadFile(filepath.Join(s.Dir(), LockFile))
 	if err != nil {
 		return false, err
 	}
@@ -174,8 +180,8 @@ func (s *start) serverLives() (bool, error) {
 
 // become turns this process into the vassal. The descriptors that it is to
 // have are beyond those that the Go runtime uses.
-func (s *start) become(o *lockedOrder) error {
-	config, err := os.Open(s.config(s.name))
+func (s *start) become(o *LockedOrder) error {
+	config, err := os.Open(s.Config(s.name))
 	if err != nil {
 		return err
 	}
@@ -187,9 +193,9 @@ func (s *start) become(o *lockedOrder) error {
 	if err != nil {
 		return err
 	}
-	descriptors := map[int]int{0: int(run.Fd()), 1: int(log.Fd()), 2: int(log.Fd()), configFD: int(config.Fd())}
+	descriptors := map[int]int{0: int(run.Fd()), 1: int(log.Fd()), 2: int(log.Fd()), ConfigFD: int(config.Fd())}
 	if o.Socket != "" {
-		if descriptors[socketFD], err = listen(o.Socket, o.Backlog); err != nil {
+		if descriptors[SocketFD], err = listen(o.Socket, o.Backlog); err != nil {
 			return fmt.Errorf("listening on %s: %w", o.Socket, err)
 		}
 	}
@@ -207,19 +213,19 @@ func (s *start) become(o *lockedOrder) error {
 // openRun opens the file that the keeper writes to. Of the run before, what the
 // next server is to know is kept.
 func (s *start) openRun() (*os.File, error) {
-	before := readRun(s.log(s.name))
-	f, err := os.OpenFile(s.log(s.name), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_RDWR, 0o600)
-	if err == nil && before.ended && !s.asked {
-		_, err = fmt.Fprintf(f, "before %d\n", before.exit+1)
+	before := ReadRun(s.RunFile(s.name))
+	f, err := os.OpenFile(s.RunFile(s.name), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_RDWR, 0o600)
+	if err == nil && before.Ended && !s.asked {
+		_, err = fmt.Fprintf(f, "before %d\n", before.Exit+1)
 	}
 	return f, err
 }
 
 // arguments are the program that the vassal is, and its environment.
-func (o *order) arguments() (argv, env []string) {
-	uwsgi := []string{o.Program, "--ini", "fd://" + strconv.Itoa(configFD)}
-	if o.Kind == daemon {
-		return uwsgi, append(o.Env, keeperVariable+"="+daemonKeeper, commandVariable+"="+o.Command)
+func (o *Order) arguments() (argv, env []string) {
+	uwsgi := []string{o.Program, "--ini", "fd://" + strconv.Itoa(ConfigFD)}
+	if o.Kind == Daemon {
+		return uwsgi, append(o.Env, KeeperVariable+"="+daemonKeeper, commandVariable+"="+o.Command)
 	}
 	return append([]string{"/bin/sh", "-c", vassalKeeper, "hop3"}, uwsgi...), o.Env
 }
@@ -227,7 +233,7 @@ func (o *order) arguments() (argv, env []string) {
 // leaveEmperor closes the channel that the emperor gives its vassals. By that
 // it would stop them when their file goes, and they would end when it ends.
 func (s *start) leaveEmperor() {
-	if fd, err := strconv.Atoi(os.Getenv("UWSGI_EMPEROR_FD")); err == nil && fd > 2 && fd != configFD && fd != socketFD {
+	if fd, err := strconv.Atoi(os.Getenv("UWSGI_EMPEROR_FD")); err == nil && fd > 2 && fd != ConfigFD && fd != SocketFD {
 		_ = unix.Close(fd)
 	}
 }
@@ -238,7 +244,7 @@ func (s *start) fail(why error) {
 		return
 	}
 	text, _, _ := strings.Cut(why.Error(), "\n")
-	if err := os.WriteFile(s.log(s.name), []byte("failed "+text+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(s.RunFile(s.name), []byte("failed "+text+"\n"), 0o600); err != nil {
 		fmt.Fprintln(os.Stderr, "hop3:", err)
 	}
 }
@@ -249,7 +255,7 @@ func listen(path string, backlog int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := remove(path); err != nil {
+	if err := Remove(path); err != nil {
 		return -1, err
 	}
 	old := unix.Umask(0o177)
