@@ -128,7 +128,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		Mode:     c.config.Isolation,
 		FirstUID: c.config.UIDRange.First,
 		LastUID:  c.config.UIDRange.Last,
-		Logger:   slog.New(zapslog.NewHandler(c.logger.Named("sandbox").Core())),
+		Logger:   slogOf(c.logger.Named("sandbox")),
 	})
 	if err != nil {
 		return err
@@ -165,6 +165,12 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 	}
 	c.gate.open()
 	return nil
+}
+
+// slogOf is a logger for packages that do not know zap. It keeps its name: by
+// that Caddy chooses what is logged.
+func slogOf(l *zap.Logger) *slog.Logger {
+	return slog.New(zapslog.NewHandler(l.Core(), zapslog.WithName(l.Name())))
 }
 
 // useBuilders has later deploys use these builders.

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,16 +45,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 `}
 
-// burglaries are what an app tries that has no secrets of its own. A script
+// burglary is one attempt of an app that has no secrets of its own. A script
 // that shows a secret, or says WON, has succeeded. In its environment are HOP3
 // (the server's home), NOTES (the name of the victim's files), SERVER and
 // VICTIM (their processes), and the own directory is $HOME.
-var burglaries = []struct {
+type burglary struct {
 	what, script string
 	// works says that it succeeds in a server that isolates nothing, so that
 	// its failure elsewhere proves something.
 	works bool
-}{
+}
+
+var burglaries = []burglary{
 	{"the victim's environment", `tr '\0' '\n' </proc/$VICTIM/environ`, true},
 	{"all environments there are", `cat /proc/[0-9]*/environ | tr '\0' '\n'`, true},
 	{"the victim in /proc", `ls -d /proc/$VICTIM && echo WON`, true},
@@ -67,7 +70,7 @@ var burglaries = []struct {
 	{"the victim's /dev/shm", `cat /dev/shm/$NOTES`, true},
 	{"the victim's root", `cat /proc/$VICTIM/root/tmp/$NOTES`, true},
 	{"the victim's working directory", `cat /proc/$VICTIM/cwd/$NOTES`, true},
-	{"the victim's open files", `cat /proc/$VICTIM/fd/*`, true},
+	{"the victim's open files", `for f in /proc/$VICTIM/fd/*; do test -f $f && cat $f; done`, true},
 	{"the victim's memory", `grep -q . /proc/$VICTIM/maps && echo WON; head -c1 /proc/$VICTIM/mem && echo WON`, true},
 	{"the victim as its debugger", python(`libc.ptrace(0x4206, victim, 0, 0) == 0 and print("WON")`), true},
 	{"a signal to the victim", `kill -0 $VICTIM && echo WON`, true},
@@ -76,7 +79,7 @@ var burglaries = []struct {
 	{"the victim's control group", `cat $(find /sys/fs/cgroup -path '*apps/victim*' -name cgroup.procs) | grep -q . && for f in $(find /sys/fs/cgroup -path '*apps/victim*' -name cgroup.procs); do echo $$ >$f && echo WON; done`, false},
 	{"a symbolic link in the data", `ln -sfn $HOP3/apps/victim/data $HOME/link && cat $HOME/link/$NOTES`, true},
 	{"a hard link to the victim's data", `ln -f $HOP3/apps/victim/data/$NOTES $HOME/hard && cat $HOME/hard`, true},
-	{"the parents of the own directory", `cd $HOME/../../victim/data && cat notes`, true},
+	{"the parents of the own directory", `cat $HOME/../../victim/data/$NOTES`, true},
 	{"the database", `ls $HOP3/hop3.db* && echo WON; cat $HOP3/hop3.db`, true},
 	{"the secret key", `cat $HOP3/secret-key`, true},
 	{"the host key", `cat $HOP3/ssh/* && echo WON`, true},
@@ -115,9 +118,13 @@ func TestBurglar(t *testing.T) {
 	}
 	t.Run("without isolation", func(t *testing.T) {
 		h := newHouse(t, "ISOLATION=off")
-		for _, b := range burglaries {
-			if out := h.burgle(t, b.script); b.works && !h.won(out) {
-				t.Errorf("%s fails here too: it proves nothing\n%s", b.what, out)
+		log, err := os.ReadFile(h.log)
+		if n := bytes.Count(log, []byte("apps are not isolated from each other")); err != nil || n != 1 {
+			t.Errorf("the server says %d times that it isolates nothing, %v", n, err)
+		}
+		for what, out := range h.burgleAll(t, func(b burglary) bool { return b.works }) {
+			if !h.won(out) {
+				t.Errorf("%s fails here too: it proves nothing\n%s", what, out)
 			}
 		}
 	})
@@ -125,9 +132,9 @@ func TestBurglar(t *testing.T) {
 
 func burgle(t *testing.T, runtime string) {
 	h := newHouse(t, "ISOLATION=required", "PROCESS_MANAGER="+runtime)
-	for _, b := range burglaries {
-		if out := h.burgle(t, b.script); h.won(out) {
-			t.Errorf("%s can be had:\n%s", b.what, out)
+	for what, out := range h.burgleAll(t, func(burglary) bool { return true }) {
+		if h.won(out) {
+			t.Errorf("%s can be had:\n%s", what, out)
 		}
 	}
 	// What the server does for the burglar is no way in either.
@@ -155,7 +162,13 @@ type house struct {
 
 func newHouse(t *testing.T, env ...string) *house {
 	t.Helper()
-	h := &house{server: startServerWith(t, append(env, "HOP3_SECRET_KEY="+serverSecret)...)}
+	h := &house{server: prepareServer(t)}
+	h.env = append(append(h.env, env...), "HOP3_SECRET_KEY="+serverSecret)
+	// Where it is when the environment does not have it.
+	err := errors.Join(os.MkdirAll(h.home, 0o755), os.WriteFile(filepath.Join(h.home, "secret-key"), []byte(serverSecret), 0o600), h.start())
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.notes = "notes-" + strconv.Itoa(h.cmd.Process.Pid)
 	t.Cleanup(func() { // without isolation they are the host's
 		_ = os.Remove("/tmp/" + h.notes)
@@ -180,6 +193,30 @@ func (h *house) burgle(t *testing.T, script string) string {
 	t.Helper()
 	vars := fmt.Sprintf("export HOP3=%s NOTES=%s SERVER=%d VICTIM=%d\n", h.home, h.notes, h.cmd.Process.Pid, h.victim)
 	out, _ := h.run(h.dir, "hop3", "app", "run", "--app", "burglar", "--", "sh", "-c", vars+script)
+	return out
+}
+
+// burgleAll makes the chosen attempts, each in a shell of its own, and returns
+// what each of them wrote.
+func (h *house) burgleAll(t *testing.T, chosen func(burglary) bool) map[string]string {
+	t.Helper()
+	const mark, quote = "\n=== ", "'"
+	var script string
+	n := 0
+	for _, b := range burglaries {
+		if chosen(b) {
+			n++
+			script += "echo; echo \"=== " + b.what + "\"\ntimeout 20 sh -c " + quote + strings.ReplaceAll(b.script, quote, `'\''`) + quote + " </dev/null 2>&1\n"
+		}
+	}
+	out := map[string]string{}
+	for _, part := range strings.Split(h.burgle(t, script), mark)[1:] {
+		what, text, _ := strings.Cut(part, "\n")
+		out[what] = text
+	}
+	if len(out) != n {
+		t.Errorf("%d of %d attempts were made, the last one of which ended them all", len(out), n)
+	}
 	return out
 }
 

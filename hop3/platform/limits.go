@@ -26,12 +26,14 @@ func (p *Platform) limits(asked hop3.Limits, out hop3.Output) (hop3.Limits, erro
 		return hop3.Limits{}, hop3.Errorf(hop3.CodeInvalid, "%s", joinLines(problems)).
 			WithHint("Ask for less in hop3.toml, or let the server's admin raise LIMITS_CEILING_*.")
 	}
-	if why := p.Settings.LimitsMissing; why != nil && !asked.IsZero() {
+	if missing := p.Settings.LimitsMissing; missing != nil && !asked.IsZero() {
+		// The rest, one line for each controller, is for the server's log.
+		why, _, _ := strings.Cut(missing.Error(), "\n")
 		if p.Settings.LimitsStrict {
-			return hop3.Limits{}, hop3.Errorf(hop3.CodeConflict, "the app asks for [limits], which this server cannot enforce: %w", why).
+			return hop3.Limits{}, hop3.Errorf(hop3.CodeConflict, "the app asks for [limits], which this server cannot enforce: %s", why).
 				WithHint("Remove [limits] from hop3.toml, or let the server's admin set LIMITS_STRICT=false.")
 		}
-		tell(out, 1, "yellow", "       Warning: [limits] is not enforced: %v", why)
+		tell(out, 1, "yellow", "       Warning: [limits] is not enforced: %s", why)
 	}
 	return hop3.Limits{
 		Memory:    limit(asked.Memory, standard.Memory, top.Memory),

@@ -168,7 +168,7 @@ func openLocked(options Options, lock *os.File) (*Supervisor, error) {
 		states:   states,
 		dirLock:  lock,
 		ports:    newPorts(options.PortMin, options.PortMax),
-		logs:     logfile.NewRotator(options.LogMaxBytes, slog.New(zapslog.NewHandler(options.Logger.Core()))),
+		logs:     logfile.NewRotator(options.LogMaxBytes, slog.New(zapslog.NewHandler(options.Logger.Core(), zapslog.WithName(options.Logger.Name())))),
 		logger:   options.Logger,
 		releases: make(map[hop3.ReleaseID][]*instance),
 		locks:    make(map[hop3.ReleaseID]*releaseLock),
