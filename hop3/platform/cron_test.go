@@ -306,7 +306,8 @@ func TestCron_OnlyRunningAppsRun(t *testing.T) {
 	w.turns("2026-03-04 05:09:00")
 	w.begins("cron.1")[0].exit <- 0
 	w.none()
-	for state, runs := range map[hop3.State]bool{hop3.StateFailed: false, hop3.StateRunning: true} {
+	for _, state := range []hop3.State{hop3.StateFailed, hop3.StateRunning} {
+		runs := state == hop3.StateRunning
 		_, err := w.Store.UpdateApp(ctx, "blog", func(a *hop3.App) error {
 			a.SetState(state, "")
 			a.Asleep = runs // sleeping apps run too, and sleep on
