@@ -132,7 +132,7 @@ func (rootedFS) Open(name string) (fs.File, error) {
 // hidden reports whether a path below the root is not for visitors: what
 // begins with a dot, but for .well-known, and the files that describe the app.
 func hidden(rest string) bool {
-	if rest == "hop3.toml" || rest == "Procfile" {
+	if rest == "hop3.toml" || rest == "Procfile" || rest == "app.json" {
 		return true
 	}
 	for part := range strings.SplitSeq(rest, "/") {

@@ -5,10 +5,25 @@ type EnvSection struct {
 	Static Env // literal values
 	// Override makes each deploy set the Static values again; otherwise a
 	// variable that exists keeps its value.
-	Override  bool
-	Generated map[string]Generate // secrets, made once
-	Computed  Env                 // templates over the other variables, set by each deploy
+	Override   bool
+	Generated  map[string]Generate  // secrets, made once
+	Defaults   Env                  // values for what is not set otherwise
+	Required   map[string]string    // what must be set for a deploy, and what it is for
+	References map[string]Reference // what the server knows, set by each deploy
+	Computed   Env                  // templates over the other variables, set by each deploy
 }
+
+// Reference is a variable whose value is a fact about the app.
+type Reference struct {
+	Fact string // FactDomain, FactHostname or FactName
+}
+
+// The facts about an app. That of the domain is missing without one.
+const (
+	FactDomain   = "domain"   // the app's first public host
+	FactHostname = "hostname" // the first of its hosts, public or not
+	FactName     = "name"     // its name
+)
 
 // Generate describes a secret the server makes when the variable is unset.
 type Generate struct {

@@ -53,7 +53,8 @@ func (l *Local) choose(req hop3.BuildRequest) ([]choice, error) {
 	}
 	if len(chosen) == 0 {
 		return nil, hop3.Errorf(hop3.CodeDeploy, "no toolchain recognises the source (%s were asked)", strings.Join(l.names(), ", ")).
-			WithHint("Make sure you have one of: Procfile, hop3.toml, requirements.txt, pyproject.toml, package.json, go.mod, public/index.html or index.html.")
+			WithHint("Make sure you have one of: Procfile, hop3.toml, requirements.txt, pyproject.toml, Gemfile, package.json, composer.json, index.php, project.clj, deps.edn, " +
+				"go.mod, Cargo.toml, pom.xml, build.gradle, *.csproj, mix.exs, public/index.html or index.html.")
 	}
 	return chosen, nil
 }

@@ -54,7 +54,7 @@ func TestLocal_LoadsEveryToolchainInItsOrder(t *testing.T) {
 	for _, tc := range local.Toolchains {
 		names = append(names, tc.Name())
 	}
-	if want := []string{"python", "node", "go", "static", "generic"}; !slices.Equal(names, want) {
+	if want := []string{"python", "ruby", "node", "php", "clojure", "go", "rust", "java", "dotnet", "elixir", "static", "generic"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 }

@@ -38,6 +38,8 @@ func locals() []local {
 		{"app run", runUsage, "The same as run", run},
 		{"shell", shellUsage, "Open a shell in an app's environment", shell},
 		{"app shell", shellUsage, "The same as shell", shell},
+		{"config check", "[PATH]", "Check hop3.toml, Procfile and app.json, and show what would run", configCheck},
+		{"config migrate procfile", "[PATH] [--dry-run]", "Write a Procfile as a hop3.toml", configMigrate},
 		{"use", "APP | --clear", "Say which app this directory is about", use},
 		{"settings", "", "The same as settings show", settingsShow},
 		{"settings show", "", "Show the client's settings", settingsShow},
@@ -59,7 +61,7 @@ const (
 
 func findLocal(words []string) (*local, []string) {
 	table := locals()
-	for n := min(2, len(words)); n > 0; n-- {
+	for n := min(3, len(words)); n > 0; n-- {
 		name := strings.Join(words[:n], " ")
 		if i := slices.IndexFunc(table, func(l local) bool { return l.name == name }); i >= 0 {
 			return &table[i], words[n:]

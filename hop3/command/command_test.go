@@ -52,6 +52,10 @@ auth p
 auth get-token p
 auth logout u
 auth whoami u
+config u
+config check u
+config migrate procfile u
+config schema u
 cron u
 cron list u
 cron logs u

@@ -84,7 +84,7 @@ var section = hop3.EnvSection{
 }
 
 func TestResolve_KeepsWhatExists(t *testing.T) {
-	r, err := env.Resolve(section, hop3.Env{"DEBUG": "1", "SECRET": "mine", "URL": "old"})
+	r, err := env.Resolve(section, hop3.Env{"DEBUG": "1", "SECRET": "mine", "URL": "old"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestResolve_KeepsWhatExists(t *testing.T) {
 func TestResolve_OverridesAndGenerates(t *testing.T) {
 	s := section
 	s.Override = true
-	r, err := env.Resolve(s, hop3.Env{"DEBUG": "1", "OTHER": "x"})
+	r, err := env.Resolve(s, hop3.Env{"DEBUG": "1", "OTHER": "x"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +113,27 @@ func TestResolve_OverridesAndGenerates(t *testing.T) {
 }
 
 func TestResolve_RefusesACircle(t *testing.T) {
-	_, err := env.Resolve(hop3.EnvSection{Computed: hop3.Env{"A": "$B", "B": "$A"}}, nil)
+	_, err := env.Resolve(hop3.EnvSection{Computed: hop3.Env{"A": "$B", "B": "$A"}}, nil, nil)
 	if hop3.CodeOf(err) != hop3.CodeInvalid {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestResolve_RefersToFacts(t *testing.T) {
+	facts := func(vars hop3.Env) map[string]string {
+		return map[string]string{hop3.FactName: "blog", hop3.FactHostname: vars["HOST_NAME"]}
+	}
+	s := hop3.EnvSection{
+		Static:     hop3.Env{"HOST_NAME": "www.example.org"},
+		References: map[string]hop3.Reference{"SITE": {Fact: hop3.FactHostname}, "APP_NAME": {Fact: hop3.FactName}},
+		Computed:   hop3.Env{"URL": "https://$SITE"},
+	}
+	r, err := env.Resolve(s, hop3.Env{"SITE": "old"}, facts)
+	if err != nil || r.Env["SITE"] != "www.example.org" || r.Env["APP_NAME"] != "blog" || r.Store["URL"] != "https://www.example.org" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	s.References["D"] = hop3.Reference{Fact: hop3.FactDomain}
+	if _, err := env.Resolve(s, nil, facts); hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), "D refers to 'domain'") || !strings.Contains(err.Error(), "It has: hostname, name") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -129,11 +148,11 @@ func TestResolve_IsStable(t *testing.T) {
 			Override: rapid.Bool().Draw(t, "override"),
 			Computed: rapid.MapOf(rapid.SampledFrom([]string{"X", "Y"}), value).Draw(t, "computed"),
 		}
-		first, err := env.Resolve(s, hop3.Env(rapid.MapOf(key, value).Draw(t, "stored")))
+		first, err := env.Resolve(s, hop3.Env(rapid.MapOf(key, value).Draw(t, "stored")), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := env.Resolve(s, first.Env)
+		second, err := env.Resolve(s, first.Env, nil)
 		if err != nil || len(second.Store) != 0 || !maps.Equal(first.Env, second.Env) {
 			t.Fatalf("%q, then %q stored (%v)", first.Env, second.Store, err)
 		}

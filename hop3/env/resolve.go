@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -20,10 +21,14 @@ type Resolved struct {
 	Unresolved []string
 }
 
+// Facts returns what references refer to; vars are the variables so far, as a
+// fact may depend on one of them.
+type Facts func(vars hop3.Env) map[string]string
+
 // Resolve lays what a manifest declares over the variables an app has: static
-// values as their policy says, secrets where there is none, then the computed
-// values, which always win.
-func Resolve(section hop3.EnvSection, stored hop3.Env) (Resolved, error) {
+// values as their policy says, secrets and defaults where there is none, then
+// references and the computed values, which always win.
+func Resolve(section hop3.EnvSection, stored hop3.Env, facts Facts) (Resolved, error) {
 	r := Resolved{Env: stored.Clone(), Store: hop3.Env{}}
 	for _, key := range section.Static.Keys() {
 		value := section.Static[key]
@@ -48,7 +53,18 @@ func Resolve(section hop3.EnvSection, stored hop3.Env) (Resolved, error) {
 			r.Display = append(r.Display, key)
 		}
 	}
+	for _, key := range section.Defaults.Keys() {
+		if _, exists := r.Env[key]; !exists {
+			r.set(key, section.Defaults[key])
+		}
+	}
+	if err := r.refer(section.References, facts); err != nil {
+		return Resolved{}, err
+	}
 	if err := r.compute(section.Computed); err != nil {
+		return Resolved{}, err
+	}
+	if err := r.missing(section.Required); err != nil {
 		return Resolved{}, err
 	}
 	for _, key := range r.Store.Keys() {
@@ -57,6 +73,42 @@ func Resolve(section hop3.EnvSection, stored hop3.Env) (Resolved, error) {
 		}
 	}
 	return r, nil
+}
+
+// missing reports all variables at once that an app cannot do without.
+func (r *Resolved) missing(required map[string]string) error {
+	var names []string
+	for _, key := range slices.Sorted(maps.Keys(required)) {
+		if r.Env[key] != "" {
+			continue
+		}
+		if what := required[key]; what != "" {
+			key += " (" + what + ")"
+		}
+		names = append(names, key)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return hop3.Errorf(hop3.CodeInvalid, "app.json requires variables that are not set: %s", strings.Join(names, ", ")).
+		WithHint("Set them with `hop3 env set NAME=value`, and deploy again.")
+}
+
+// refer sets the variables that are facts.
+func (r *Resolved) refer(references map[string]hop3.Reference, facts Facts) error {
+	if len(references) == 0 {
+		return nil
+	}
+	known := facts(r.Env)
+	for _, key := range slices.Sorted(maps.Keys(references)) {
+		value, ok := known[references[key].Fact]
+		if !ok {
+			return hop3.Errorf(hop3.CodeInvalid, "[env] %s refers to '%s', which the app does not have", key, references[key].Fact).
+				WithHint("It has: %s. A domain is given by [domains] or `hop3 env set HOST_NAME=…`.", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		r.set(key, value)
+	}
+	return nil
 }
 
 // compute expands the templates, those that others mention first.

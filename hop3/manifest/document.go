@@ -15,9 +15,10 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// document is a hop3.toml being read: its values, where they are written, and
-// what is wrong with them.
+// document is a hop3.toml, or an app.json, being read: its values, where they
+// are written, and what is wrong with them.
 type document struct {
+	file     string // its name
 	root     map[string]any
 	lines    map[string]int    // path -> line
 	literals map[string]string // path -> a scalar as it is written
@@ -47,11 +48,11 @@ func loadTOML(fsys fs.FS, m *Manifest) (processes, error) {
 }
 
 func parseDocument(data []byte) (*document, error) {
-	d := &document{lines: map[string]int{}, literals: map[string]string{}}
+	d := &document{file: "hop3.toml", lines: map[string]int{}, literals: map[string]string{}}
 	if err := toml.Unmarshal(data, &d.root); err != nil {
 		var bad *toml.DecodeError
 		if !errors.As(err, &bad) {
-			return nil, hop3.Errorf(hop3.CodeInvalid, "%s\n  - %v", invalidHeader, err)
+			return nil, hop3.Errorf(hop3.CodeInvalid, "%s\n  - %v", d.header(), err)
 		}
 		line, _ := bad.Position()
 		d.problem(line, fmt.Sprintf("(line %d): %s", line, strings.TrimPrefix(bad.Error(), "toml: ")))
@@ -177,10 +178,11 @@ func (d *document) problem(line int, text string) {
 }
 
 const (
-	invalidHeader = "Invalid hop3.toml configuration:"
-	reference     = "https://hop3.cloud/reference/config/"
-	maxProblems   = 50
+	reference   = "https://hop3.cloud/reference/config/"
+	maxProblems = 50
 )
+
+func (d *document) header() string { return "Invalid " + d.file + " configuration:" }
 
 // err returns everything recorded as one error, in the order of the file.
 func (d *document) err() error {
@@ -189,7 +191,7 @@ func (d *document) err() error {
 	}
 	slices.SortStableFunc(d.problems, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
 	var b strings.Builder
-	b.WriteString(invalidHeader)
+	b.WriteString(d.header())
 	for i, p := range d.problems {
 		if i == maxProblems {
 			fmt.Fprintf(&b, "\n  - … and %d more", len(d.problems)-i)

@@ -1,17 +1,21 @@
-// Package manifest reads what an app declares about itself: hop3.toml and
-// Procfile. It is strict, and reports every mistake of a file at once.
+// Package manifest reads what an app declares about itself: hop3.toml,
+// Procfile and app.json. It is strict, and reports every mistake of a file at once.
 package manifest
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
 )
 
-// Manifest is what an app declares, hop3.toml over Procfile.
+// Manifest is what an app declares, hop3.toml over Procfile over app.json.
 type Manifest struct {
 	Builder     string // [build].builder; "" or "auto" leaves the choice to the server
 	Deployer    string // [deploy].deployer; "" or "auto" likewise
@@ -40,13 +44,20 @@ type Manifest struct {
 	Scaling map[string]hop3.Scaling
 	// Cron is what runs at certain times, every entry with a name.
 	Cron []hop3.CronEntry
-	// Unsupported names what is declared and has no effect on this server.
-	Unsupported []string
+	// Volumes are directories that all releases share.
+	Volumes []hop3.Volume
+	// PostDeploy runs once, after the app's first deploy that succeeded.
+	PostDeploy []string
+	// Unsupported is what is declared and has no effect on this server.
+	Unsupported []Unsupported
 	// Warnings are sentences for whoever deploys.
 	Warnings []string
 
 	counts map[string]int // of [scaling], until they are laid over Processes
 }
+
+// Unsupported is a section that is declared and has no effect on this server.
+type Unsupported struct{ Section, Reason string }
 
 // Port is a fixed port of the host that the app serves itself.
 type Port struct {
@@ -60,30 +71,49 @@ type Port struct {
 // memory.
 const maxFile = 256 << 10
 
-// Load reads the manifest of a source tree. Both files are optional. Mistakes
+// Load reads the manifest of a source tree. All of its files are optional. Mistakes
 // are one CodeInvalid error that lists them all.
 func Load(fsys fs.FS) (*Manifest, error) {
 	m := &Manifest{}
-	procfile, err := loadProcfile(fsys)
-	if err != nil {
+	procfile, procfileErr := loadProcfile(fsys)
+	declared, tomlErr := loadTOML(fsys, m)
+	app, appErr := loadAppJSON(fsys)
+	counts, countsErr := LoadScaling(fsys)
+	if err := together(tomlErr, procfileErr, appErr, countsErr); err != nil {
 		return nil, err
 	}
-	declared, err := loadTOML(fsys, m)
-	if err != nil {
-		return nil, err
-	}
-	counts, err := LoadScaling(fsys)
-	if err != nil {
-		return nil, err
-	}
-	m.merge(declared, procfile)
+	m.merge(declared, procfile, app)
 	m.Count(counts)
 	m.Build.Processes = m.Processes
 	return m, nil
 }
 
-// merge lays what hop3.toml declares over the Procfile.
-func (m *Manifest) merge(declared processes, procfile *procfile) {
+// together makes one error of those of several files.
+func together(errs ...error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	var texts []string
+	hint := ""
+	for _, err := range errs {
+		var one *hop3.Error
+		if !errors.As(err, &one) || one.Code != hop3.CodeInvalid {
+			return err // of the machine, not of the files
+		}
+		texts = append(texts, one.Message)
+		hint = cmp.Or(hint, one.Hint)
+	}
+	all := hop3.Errorf(hop3.CodeInvalid, "%s", strings.Join(texts, "\n"))
+	all.Hint = hint
+	return all
+}
+
+// merge lays what hop3.toml declares over the Procfile, and both over app.json.
+func (m *Manifest) merge(declared processes, procfile *procfile, app *appJSON) {
 	entries := procfile.processes
 	if declared.servesHTTP() {
 		entries = entries.without(webTypes...)
@@ -105,6 +135,8 @@ func (m *Manifest) merge(declared processes, procfile *procfile) {
 		m.BeforeRun = procfile.hooks["prerun"]
 	}
 	m.Release = procfile.hooks["release"]
+	app.under(m)
+	m.Count(app.formation)
 	m.scale()
 }
 
@@ -144,11 +176,12 @@ func readLimited(fsys fs.FS, name string) ([]byte, error) {
 	return data, nil
 }
 
-// unreadable keeps the error of a missing file recognisable; any other one,
-// such as a link that leads out of the source, is the app's mistake.
+// unreadable keeps the error of a missing file recognisable, as is one in a
+// directory that is a file; any other one, such as a link that leads out of the
+// source, is the app's mistake.
 func unreadable(name string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return fs.ErrNotExist
 	}
 	return hop3.Errorf(hop3.CodeInvalid, "%s cannot be read: %w", name, err)
 }

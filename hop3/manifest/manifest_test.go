@@ -2,6 +2,8 @@ package manifest_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -118,6 +120,7 @@ DEBUG = false
 RATE = 1.50
 NAME = "blog"
 SECRET = { generate = "hex", length = 16, prefix = "s-", display = true }
+HOST = { key = "hostname" }
 
 [env.computed]
 URL = "https://${NAME}"
@@ -151,9 +154,6 @@ memory = "512M"
 cpu = 1.5
 processes = 50
 
-[[addons]]
-type = "postgres"
-
 [backup]
 paths = ["data"]
 `
@@ -175,12 +175,17 @@ func TestHop3TOML(t *testing.T) {
 			Static:    hop3.Env{"DEBUG": "false", "RATE": "1.50", "NAME": "blog"},
 			Generated: map[string]hop3.Generate{"SECRET": {Kind: "hex", Length: 16, Prefix: "s-", Display: true}},
 			Computed:  hop3.Env{"URL": "https://${NAME}"},
+
+			References: map[string]hop3.Reference{"HOST": {Fact: "hostname"}},
 		},
 		Domains: []string{"www.example.org"}, AllowHTTP: true,
-		Ports:       []manifest.Port{{Number: 2525, Protocol: "tcp", Source: "10.0.0.0/8"}},
-		Limits:      hop3.Limits{Memory: 512 << 20, CPU: 1.5, Processes: 50},
-		Scaling:     map[string]hop3.Scaling{"web": {Min: 2, Max: 5, TargetConcurrency: 20, SleepAfter: 15 * time.Minute}},
-		Unsupported: []string{"ports", "addons"},
+		Ports:   []manifest.Port{{Number: 2525, Protocol: "tcp", Source: "10.0.0.0/8"}},
+		Limits:  hop3.Limits{Memory: 512 << 20, CPU: 1.5, Processes: 50},
+		Scaling: map[string]hop3.Scaling{"web": {Min: 2, Max: 5, TargetConcurrency: 20, SleepAfter: 15 * time.Minute}},
+		Unsupported: []manifest.Unsupported{
+			{Section: "ports", Reason: "this server opens no fixed ports of the host"},
+			{Section: "backup", Reason: "this server makes no backups of apps"},
+		},
 	}
 	want.Build.Processes = want.Processes
 	if got, want := show(t, m), show(t, want); got != want {
@@ -258,6 +263,17 @@ func TestFilesOfAbsurdSizeAreRefused(t *testing.T) {
 	}
 }
 
+// A program that is called hop3 is no directory with an app's files in it.
+func TestAFileCalledHop3(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "hop3"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := manifest.Load(os.DirFS(dir)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDeepKeysAreReadInNoTime(t *testing.T) {
 	for _, text := range []string{
 		strings.Repeat("a.", 120_000) + "a = 1",
@@ -271,15 +287,4 @@ func TestDeepKeysAreReadInNoTime(t *testing.T) {
 			t.Errorf("%.20s…: %v after %s", text, err, took)
 		}
 	}
-}
-
-func FuzzLoad(f *testing.F) {
-	f.Add("web: x", full)
-	f.Add("cron: * * * * * x", "a.b = {c = [1, {d = 2}]}\n[[x.y]]\n[x.y.z]\n[[ports]]\n")
-	f.Fuzz(func(t *testing.T, procfile, toml string) {
-		m, err := load(t, map[string]string{"Procfile": procfile, "hop3.toml": toml})
-		if err == nil && m == nil || err != nil && hop3.CodeOf(err) != hop3.CodeInvalid {
-			t.Errorf("got %v, %v", m, err)
-		}
-	})
 }

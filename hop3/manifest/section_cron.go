@@ -48,6 +48,7 @@ func readCron(r *reading) {
 // readCronWorkers reads [run.workers].cron: a line as in a Procfile, or a list
 // of them.
 func readCronWorkers(r *reading, t *table) {
+	t.is(hop3.ProcessCron, anyShape(textShape(), listShape(textShape())))
 	if _, single := t.values[hop3.ProcessCron].(string); single {
 		r.addCron(t, t.at(hop3.ProcessCron), t.text(hop3.ProcessCron))
 		return
@@ -72,11 +73,12 @@ func (r *reading) addCron(t *table, path []string, line string) {
 
 // required reports the keys that are missing or blank.
 func (t *table) required(keys ...string) {
+	t.needs(keys...)
 	for _, key := range keys {
 		switch v, present := t.values[key]; {
 		case !present:
 			t.doc.fail(t.path, "'%s' is missing", key)
-		case v == "" || isBlank(v):
+		case isBlank(v):
 			t.fail(key, "is empty")
 		}
 	}
@@ -84,7 +86,7 @@ func (t *table) required(keys ...string) {
 
 func isBlank(v any) bool {
 	s, ok := v.(string)
-	return ok && strings.TrimSpace(s) == ""
+	return ok && isBlankText(s)
 }
 
 // zone is the name of a time zone, "" when absent.
@@ -100,7 +102,9 @@ func (t *table) zone(key string) string {
 // day.
 func (t *table) period(key string) time.Duration {
 	if _, isText := t.values[key].(string); !isText {
-		return t.seconds(key)
+		n := t.seconds(key)
+		t.is(key, anyShape(textShape(), secondsShape()))
+		return n
 	}
 	d := t.duration(key, time.Second)
 	if d > 24*time.Hour {

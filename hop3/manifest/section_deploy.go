@@ -1,16 +1,38 @@
 package manifest
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// deployers are the words of [deploy].deployer. Which runtime a server has is
+// its own affair, and an app runs the same in each: the words are understood so
+// that apps of Hop3 (Python) need no change.
+var deployers = []string{"auto", "uwsgi", "native", "static", deployerCompose}
+
+const deployerCompose = "docker-compose"
 
 func readDeploy(r *reading) {
 	t := r.table.table("deploy")
 	if t == nil {
 		return
 	}
-	r.manifest.Deployer = strings.ToLower(t.text("deployer"))
-	r.manifest.AllowHTTP = t.flag("allow-http") || t.flag("allow_http")
-	t.done()
-	if r.manifest.Deployer == "docker-compose" {
-		r.manifest.Unsupported = append(r.manifest.Unsupported, "deploy.deployer")
+	m := r.manifest
+	m.Deployer = t.word("deployer", deployers...)
+	if m.Deployer == deployerCompose {
+		t.fail("deployer", "this server runs no containers, and without them the app would not be what it was written for: take the line out, and say in [run] how the app starts")
 	}
+	kebab, snake := t.flag("allow-http"), t.flag("allow_http")
+	m.AllowHTTP = kebab || snake
+	t.done()
+}
+
+// word is oneOf in whichever case.
+func (t *table) word(key string, words ...string) string {
+	s := strings.ToLower(t.text(key))
+	t.is(key, wordShape(words...))
+	if _, present := t.values[key]; present && !slices.Contains(words, s) {
+		t.failWord(key, s, words)
+	}
+	return s
 }

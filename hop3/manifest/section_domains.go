@@ -8,19 +8,28 @@ func readDomains(r *reading) {
 		return
 	}
 	m := r.manifest
+	t.needs("list")
 	if _, ok := t.values["list"]; !ok {
 		t.doc.fail(t.path, "needs a list of host names: list = [\"www.example.org\"]")
 	}
-	names := t.texts("list")
-	for _, name := range names {
-		m.Domains = append(m.Domains, t.host("list", name))
-	}
-	if len(names) > 1 && slices.Contains(names, "_") {
-		t.fail("list", "\"_\" stands for every host and can only be alone")
-	}
-	m.DomainsOverride = t.oneOf("_policy", policies...) == policyOverride || t.oneOf("policy", policies...) == policyOverride
+	m.Domains = t.hosts("list")
+	underscored, plain := t.oneOf("_policy", policies...), t.oneOf("policy", policies...)
+	m.DomainsOverride = underscored == policyOverride || plain == policyOverride
 	if _, also := m.Env.Static["HOST_NAME"]; also {
 		t.doc.fail(t.path, "[env].HOST_NAME says the same thing: keep one of them")
 	}
 	t.done()
+}
+
+// hosts is a list of host names, normalized, or "_" alone for all of them.
+func (t *table) hosts(key string) []string {
+	names := t.texts(key)
+	var hosts []string
+	for _, name := range names {
+		hosts = append(hosts, t.host(key, name))
+	}
+	if len(names) > 1 && slices.Contains(names, "_") {
+		t.fail(key, "\"_\" stands for every host and can only be alone")
+	}
+	return hosts
 }

@@ -16,6 +16,7 @@ func readLimits(r *reading) {
 	l := &r.manifest.Limits
 	l.Memory = t.memory("memory")
 	l.CPU = t.number("cpu")
+	t.is("cpu", cpuShape())
 	if _, ok := t.values["cpu"]; ok && !(l.CPU > 0 && l.CPU <= 4096) {
 		t.fail("cpu", "expected a number of cores above 0")
 	}
@@ -23,9 +24,15 @@ func readLimits(r *reading) {
 	t.done()
 }
 
+func cpuShape() *shape {
+	above, most := int64(0), int64(4096)
+	return &shape{Type: "number", ExclusiveMinimum: &above, Maximum: &most}
+}
+
 // memory is a size in bytes, or with the suffix K, M or G.
 func (t *table) memory(key string) int64 {
 	s := t.text(key)
+	t.is(key, patternShape(memorySize.String()))
 	if _, ok := t.values[key]; !ok {
 		return 0
 	}

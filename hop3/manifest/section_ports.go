@@ -12,17 +12,21 @@ func readPort(r *reading) {
 	if t == nil {
 		return
 	}
+	t.rest(rangeShape(1, 65535), shapeOf(readNamedPort))
 	for name := range t.values {
 		if _, detailed := t.values[name].(map[string]any); !detailed {
 			t.integer(name, 1, 65535)
 			continue
 		}
-		sub := t.table(name)
-		sub.integer("container", 1, 65535)
-		sub.flag("public")
-		sub.flag("https")
-		sub.done()
+		readNamedPort(t.table(name))
 	}
+}
+
+func readNamedPort(t *table) {
+	t.integer("container", 1, 65535)
+	t.flag("public")
+	t.flag("https")
+	t.done()
 }
 
 // readPorts reads [[ports]], fixed ports of the host.
@@ -35,6 +39,7 @@ func readPorts(r *reading) {
 			Name:     t.text("name"),
 			Source:   t.source("source"),
 		}
+		t.needs("number")
 		t.done()
 		if p.Protocol == "" {
 			p.Protocol = "tcp"
@@ -50,7 +55,7 @@ func readPorts(r *reading) {
 		r.manifest.Ports = append(r.manifest.Ports, p)
 	}
 	if len(r.manifest.Ports) > 0 {
-		r.manifest.Unsupported = append(r.manifest.Unsupported, "ports")
+		r.noEffect("ports", "this server opens no fixed ports of the host")
 	}
 }
 

@@ -32,6 +32,10 @@ func readWorkers(r *reading, run *table) {
 	if t == nil {
 		return
 	}
+	t.rest(textShape())
+	if t.describing() {
+		readCronWorkers(r, t)
+	}
 	m := r.manifest
 	for _, kind := range slices.Sorted(maps.Keys(t.values)) {
 		if kind == hop3.ProcessCron {
@@ -70,6 +74,7 @@ func readWorkers(r *reading, run *table) {
 // requestPath is a path to ask for, beginning with a slash.
 func (t *table) requestPath(key string) string {
 	p := t.text(key)
+	t.is(key, patternShape(`^/[^ \r\n\t]*$`))
 	if p != "" && (!strings.HasPrefix(p, "/") || strings.ContainsAny(p, " \r\n\t")) {
 		t.fail(key, "%q is not a path like /health", cut(p))
 	}

@@ -26,6 +26,7 @@ func readScaling(r *reading) {
 	}
 	r.manifest.counts = map[string]int{}
 	r.manifest.Scaling = map[string]hop3.Scaling{}
+	t.rest(rangeShape(0, hop3.MaxInstances), shapeOf(func(t *table) { readScale(t) }))
 	for _, kind := range slices.Sorted(maps.Keys(t.values)) {
 		if _, isTable := t.values[kind].(map[string]any); isTable {
 			r.readScalingOf(t, kind)
@@ -37,14 +38,9 @@ func readScaling(r *reading) {
 
 func (r *reading) readScalingOf(scaling *table, kind string) {
 	t := scaling.table(kind)
-	if _, given := t.get("count"); given {
-		r.manifest.counts[kind] = t.integer("count", 0, hop3.MaxInstances)
-	}
-	s := hop3.Scaling{
-		Min:               t.integer("min", 1, hop3.MaxInstances),
-		Max:               t.integer("max", 1, hop3.MaxInstances),
-		TargetConcurrency: t.integer("target-concurrency", 1, 1_000_000),
-		SleepAfter:        t.duration("sleep-after", time.Second),
+	s, count := readScale(t)
+	if _, given := t.values["count"]; given {
+		r.manifest.counts[kind] = count
 	}
 	_, hasMin := t.values["min"]
 	_, hasMax := t.values["max"]
@@ -61,10 +57,19 @@ func (r *reading) readScalingOf(scaling *table, kind string) {
 	if !hop3.ServesHTTP(kind) {
 		scaling.fail(kind, "only processes that serve HTTP follow the load or sleep")
 	}
-	t.done()
 	// An app has one process that serves HTTP; "web" means it whatever its
 	// type.
 	r.manifest.Scaling[hop3.ProcessWeb] = s
+}
+
+func readScale(t *table) (s hop3.Scaling, count int) {
+	defer t.done()
+	return hop3.Scaling{
+		Min:               t.integer("min", 1, hop3.MaxInstances),
+		Max:               t.integer("max", 1, hop3.MaxInstances),
+		TargetConcurrency: t.integer("target-concurrency", 1, 1_000_000),
+		SleepAfter:        t.duration("sleep-after", time.Second),
+	}, t.integer("count", 0, hop3.MaxInstances)
 }
 
 // scale gives each process its number of instances.

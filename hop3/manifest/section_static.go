@@ -9,10 +9,8 @@ import (
 // readStatic reads [static], which hides [run].static.
 func readStatic(r *reading) {
 	t := r.table
-	if _, ok := t.values["static"]; ok {
-		r.manifest.Static = t.pairs("static")
-	} else {
-		t.get("static")
+	if mapped := t.pairs("static"); mapped != nil {
+		r.manifest.Static = mapped
 	}
 	for _, prefix := range slices.Sorted(maps.Keys(r.manifest.Static)) {
 		path := []string{"static", prefix}
@@ -27,6 +25,6 @@ func readStatic(r *reading) {
 		}
 	}
 	if len(r.manifest.Static) > 0 {
-		r.manifest.Unsupported = append(r.manifest.Unsupported, "static")
+		r.noEffect("static", "this server does not map paths of an app to directories: the app's own process has to serve them")
 	}
 }

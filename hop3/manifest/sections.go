@@ -6,9 +6,10 @@ type section struct {
 	read func(r *reading)
 }
 
-// sections are all sections this server acts on, in the order they are read.
-// Each is a file of its own.
+// sections are all sections there are, in the order they are read. Each is a
+// file of its own.
 var sections = []section{
+	{"metadata", readMetadata},
 	{"build", readBuild},
 	{"deploy", readDeploy},
 	{"run", readRun},
@@ -19,17 +20,20 @@ var sections = []section{
 	{"static", readStatic},
 	{"port", readPort},
 	{"ports", readPorts},
+	{"docker", readDocker},
+	{"nix", readNix},
+	{"admin", readAdmin},
+	{"probe", readProbe},
+	{"addons", readAddons},
+	{"volumes", readVolumes},
 	{"limits", readLimits},
 	{"scaling", readScaling},
+	{"backup", readBackup},
+	{"waf", readWAF},
+	{"contexts", readContexts},
+	{"test", readHarness},
+	{"http", readHTTP},
 }
-
-// metadata are sections for other readers than the server: catalogue, client,
-// test harness, backups.
-var metadata = []string{"metadata", "contexts", "test", "backup"}
-
-// later are sections that need a feature this server does not have. They are
-// accepted, and whoever deploys is told.
-var later = []string{"addons", "provider", "volumes", "waf", "docker", "nix", "admin", "probe", "http"}
 
 // reading is what a section's reader works on.
 type reading struct {
@@ -42,14 +46,6 @@ func readSections(doc *document, m *Manifest, declared *processes) {
 	r := &reading{table: &table{doc: doc, values: doc.root}, manifest: m, processes: declared}
 	for _, s := range sections {
 		s.read(r)
-	}
-	for _, name := range metadata {
-		r.get(name)
-	}
-	for _, name := range later {
-		if _, declared := r.get(name); declared {
-			m.Unsupported = append(m.Unsupported, name)
-		}
 	}
 	r.done()
 }

@@ -19,6 +19,7 @@ type table struct {
 	path    []string
 	values  map[string]any
 	allowed []string
+	shape   *shape // nil, except while the sections are described
 }
 
 func (t *table) at(key string) []string { return append(slices.Clone(t.path), key) }
@@ -34,6 +35,9 @@ func (t *table) get(key string) (any, bool) {
 
 // done reports unknown keys with those that would have been right.
 func (t *table) done() {
+	if t.describing() {
+		t.shape.Rest = false
+	}
 	for _, key := range slices.Sorted(maps.Keys(t.values)) {
 		if slices.Contains(t.allowed, key) {
 			continue
@@ -49,6 +53,7 @@ func (t *table) done() {
 }
 
 func (t *table) text(key string) string {
+	t.is(key, textShape())
 	v, ok := t.get(key)
 	if !ok {
 		return ""
@@ -66,13 +71,38 @@ func (t *table) text(key string) string {
 // oneOf is text limited to words, "" when absent.
 func (t *table) oneOf(key string, words ...string) string {
 	s := t.text(key)
+	t.is(key, wordShape(words...))
 	if _, present := t.values[key]; present && !slices.Contains(words, s) {
-		t.fail(key, "%q is not one of %s", cut(s), strings.Join(words, ", "))
+		t.failWord(key, s, words)
 	}
 	return s
 }
 
+// failWord reports a word that is none of those a key takes.
+func (t *table) failWord(key, word string, words []string) {
+	meant := ""
+	if guess := closest(word, words); guess != "" {
+		meant = fmt.Sprintf("; did you mean '%s'?", guess)
+	}
+	t.fail(key, "%q is not one of %s%s", cut(word), strings.Join(words, ", "), meant)
+}
+
+// list is texts that must have something in it, none of it blank.
+func (t *table) list(key string) []string {
+	list := t.texts(key)
+	filled := listShape(textShape())
+	filled.MinItems = 1
+	t.is(key, filled)
+	if _, present := t.values[key].([]any); present && len(list) == 0 || slices.ContainsFunc(list, isBlankText) {
+		t.fail(key, "a list of at least one string is needed, none of them empty")
+	}
+	return list
+}
+
+func isBlankText(s string) bool { return strings.TrimSpace(s) == "" }
+
 func (t *table) flag(key string) bool {
+	t.is(key, flagShape())
 	v, ok := t.get(key)
 	if !ok {
 		return false
@@ -85,6 +115,7 @@ func (t *table) flag(key string) bool {
 }
 
 func (t *table) integer(key string, low, high int64) int {
+	t.is(key, rangeShape(low, high))
 	v, ok := t.get(key)
 	if !ok {
 		return 0
@@ -102,6 +133,7 @@ func (t *table) integer(key string, low, high int64) int {
 }
 
 func (t *table) number(key string) float64 {
+	t.is(key, numberShape())
 	v, ok := t.get(key)
 	if !ok {
 		return 0
@@ -119,11 +151,17 @@ func (t *table) number(key string) float64 {
 // seconds is a positive number of seconds, at most a day.
 func (t *table) seconds(key string) time.Duration {
 	n := t.number(key)
+	t.is(key, secondsShape())
 	if _, present := t.values[key]; present && !(n > 0 && n <= 86400) {
 		t.fail(key, "expected a number of seconds above 0 and up to 86400")
 		return 0
 	}
 	return time.Duration(math.Round(n * float64(time.Second)))
+}
+
+func secondsShape() *shape {
+	above, most := int64(0), int64(86400)
+	return &shape{Type: "number", ExclusiveMinimum: &above, Maximum: &most}
 }
 
 // duration is a time such as "15m", at least least and at most 30 days.
@@ -142,6 +180,7 @@ func (t *table) duration(key string, least time.Duration) time.Duration {
 }
 
 func (t *table) texts(key string) []string {
+	t.is(key, listShape(textShape()))
 	v, ok := t.get(key)
 	if !ok {
 		return nil
@@ -171,6 +210,7 @@ func (t *table) commands(key string) []string {
 	} else {
 		list = t.texts(key)
 	}
+	t.is(key, anyShape(textShape(), listShape(textShape())))
 	return slices.DeleteFunc(list, func(s string) bool { return strings.TrimSpace(s) == "" })
 }
 
@@ -180,6 +220,7 @@ func (t *table) pairs(key string) map[string]string {
 	if sub == nil {
 		return nil
 	}
+	sub.rest(textShape())
 	out := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(sub.values)) {
 		out[name] = sub.text(name)
@@ -190,6 +231,11 @@ func (t *table) pairs(key string) map[string]string {
 // table returns a sub-table, nil when it is absent or is none.
 func (t *table) table(key string) *table {
 	v, ok := t.get(key)
+	if t.describing() {
+		sub := &table{doc: t.doc, path: t.at(key), values: map[string]any{}, shape: tableShape()}
+		t.is(key, sub.shape)
+		return sub
+	}
 	if !ok {
 		return nil
 	}
@@ -204,6 +250,11 @@ func (t *table) table(key string) *table {
 // tables returns the elements of an array of tables.
 func (t *table) tables(key string) []*table {
 	v, ok := t.get(key)
+	if t.describing() {
+		one := &table{doc: t.doc, path: t.at(key), values: map[string]any{}, shape: tableShape()}
+		t.is(key, listShape(one.shape))
+		return []*table{one}
+	}
 	if !ok {
 		return nil
 	}
@@ -235,6 +286,8 @@ func (t *table) host(key, name string) string {
 // kindOf names a value's type as TOML does.
 func kindOf(v any) string {
 	switch v.(type) {
+	case nil:
+		return "null"
 	case string:
 		return "a string"
 	case bool:

@@ -86,12 +86,15 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 			return nil, err
 		}
 	}
+	if err := p.checkVolumes(dir, m.Volumes); err != nil {
+		return nil, err
+	}
 	tellManifest(req.Out, m)
 	app, err := p.Store.App(ctx, req.App)
 	if err != nil {
 		return nil, err
 	}
-	resolved, err := env.Resolve(m.Env, app.Env.Merge(req.Env))
+	resolved, err := env.Resolve(m.Env, app.Env.Merge(req.Env), p.facts(app.Name, m.Domains))
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +117,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 
 	artifact, err := p.build(ctx, release, m, resolved.Env, req.Out)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.attachVolumes(release, m.Volumes, req.Out); err != nil {
 		return nil, err
 	}
 	release, err = p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
@@ -147,6 +153,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err := p.storeEnv(context.WithoutCancel(ctx), req.App, resolved.Store.Merge(req.Env), nil); err != nil {
 		// The release has its own copy; only the next one would miss them.
 		p.Logger.Error("storing the variables of a deploy", zap.String("app", req.App), zap.Error(err))
+	}
+	if app.Live == 0 {
+		p.postDeploy(ctx, a.release, m, req.Out)
 	}
 	return a, nil
 }
@@ -216,8 +225,8 @@ func tellManifest(out hop3.Output, m *manifest.Manifest) {
 	for _, w := range m.Warnings {
 		tell(out, 1, "yellow", "       Warning: %s", w)
 	}
-	for _, section := range m.Unsupported {
-		tell(out, 1, "yellow", "       Warning: [%s] of hop3.toml has no effect on this server yet", section)
+	for _, u := range m.Unsupported {
+		tell(out, 1, "yellow", "       Warning: [%s] of hop3.toml has no effect on this server yet: %s", u.Section, u.Reason)
 	}
 }
 
@@ -270,33 +279,53 @@ func (p *Platform) builder(ctx context.Context, name string, req hop3.BuildReque
 		reasons = append(reasons, b.Name()+": "+reason)
 	}
 	if name != "" && name != "auto" {
-		return nil, hop3.Errorf(hop3.CodeDeploy, "hop3.toml asks for the builder '%s', which this server does not have", name).
-			WithHint("It has: %v.", names)
+		return nil, noBuilder(name, names)
 	}
 	return nil, hop3.Errorf(hop3.CodeDeploy, "no builder accepts the source").WithHint("%s", joinLines(reasons))
+}
+
+func noBuilder(name string, names []string) error {
+	return hop3.Errorf(hop3.CodeDeploy, "hop3.toml asks for the builder '%s', which this server does not have", name).
+		WithHint("It has: %v.", names)
 }
 
 // beforeRun runs the commands that must succeed once before the release's
 // processes start: migrations and the like.
 func (p *Platform) beforeRun(ctx context.Context, r hop3.Release, m *manifest.Manifest, out hop3.Output) error {
-	const limit = 5 * time.Minute
 	for _, command := range append(append([]string{}, m.BeforeRun...), m.Release...) {
-		say(out, "-----> Running %s", command)
-		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("longer than %s", limit))
-		w := &lineWriter{line: func(s string) { say(out, "       %s", s) }}
-		exit, err := p.Runtime.Run(ctx, p.launch(r), hop3.OneOff{Shell: command, Stdout: w, Stderr: w})
-		w.flush()
-		ended := ctx.Err() != nil
-		cause := context.Cause(ctx)
-		cancel()
-		switch {
-		case ended:
-			return hop3.Errorf(hop3.CodeDeploy, "the command `%s` before the start was ended: %w", command, cause)
-		case err != nil:
-			return fmt.Errorf("running %q before the start: %w", command, err)
-		case exit != 0:
-			return hop3.Errorf(hop3.CodeDeploy, "the command `%s` before the start ended with exit status %d", command, exit)
+		if err := p.runOnce(ctx, r, command, "before the start", out); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// postDeploy runs the commands that follow the first deploy of an app that
+// succeeded. The app serves already: what fails is told, and undoes nothing.
+func (p *Platform) postDeploy(ctx context.Context, r hop3.Release, m *manifest.Manifest, out hop3.Output) {
+	for _, command := range m.PostDeploy {
+		if err := p.runOnce(ctx, r, command, "after the first deploy", out); err != nil {
+			tell(out, 0, "yellow", "       Warning: %s. It is not run again: `hop3 app run --app %s -- …` does.", hop3.MessageOf(err), r.App)
+		}
+	}
+}
+
+// runOnce runs one of the developer's commands in the release's environment.
+func (p *Platform) runOnce(ctx context.Context, r hop3.Release, command, when string, out hop3.Output) error {
+	const limit = 5 * time.Minute
+	say(out, "-----> Running %s", command)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("longer than %s", limit))
+	defer cancel()
+	w := &lineWriter{line: func(s string) { say(out, "       %s", s) }}
+	exit, err := p.Runtime.Run(ctx, p.launch(r), hop3.OneOff{Shell: command, Stdout: w, Stderr: w})
+	w.flush()
+	switch {
+	case ctx.Err() != nil:
+		return hop3.Errorf(hop3.CodeDeploy, "the command `%s` %s was ended: %w", command, when, context.Cause(ctx))
+	case err != nil:
+		return fmt.Errorf("running %q %s: %w", command, when, err)
+	case exit != 0:
+		return hop3.Errorf(hop3.CodeDeploy, "the command `%s` %s ended with exit status %d", command, when, exit)
 	}
 	return nil
 }

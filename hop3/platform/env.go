@@ -3,9 +3,29 @@ package platform
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/env"
 )
+
+// facts are what an app's variables may refer to.
+func (p *Platform) facts(app string, domains []string) env.Facts {
+	return func(vars hop3.Env) map[string]string {
+		facts := map[string]string{hop3.FactName: app}
+		for _, host := range slices.Backward(p.hostsOf(app, domains, vars)) {
+			if strings.HasPrefix(host, "*.") {
+				continue
+			}
+			facts[hop3.FactHostname] = host
+			if !hop3.LocalHost(host) {
+				facts[hop3.FactDomain] = host
+			}
+		}
+		return facts
+	}
+}
 
 // EnvChange is what SetEnv did.
 type EnvChange struct {

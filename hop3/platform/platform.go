@@ -190,6 +190,10 @@ type Files interface {
 	// Create makes a new file below dir, with the directories on the way to
 	// it, and opens it for writing. No symbolic link leads out of dir.
 	Create(dir, name string) (io.WriteCloser, error)
+	// Volume makes a volume below volumes when there is none, of what source
+	// has at its target, and puts a link to it there in source. A target that
+	// is neither missing nor a directory is an error.
+	Volume(volumes, source string, v hop3.Volume) error
 	// Open gives a directory for reading; its symbolic links cannot lead out.
 	Open(dir string) (fs.FS, error)
 	// Free returns the bytes and the inodes left on the disk of path.
