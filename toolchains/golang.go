@@ -228,12 +228,11 @@ func startOf(mains []goMain) string {
 	if len(mains) == 1 || mains[0].dir == "" {
 		return mains[0].name
 	}
-	for _, name := range []string{"web", "server", "app", "api"} {
-		if slices.ContainsFunc(mains, func(m goMain) bool { return m.name == name }) {
-			return name
-		}
+	var names []string
+	for _, m := range mains {
+		names = append(names, m.name)
 	}
-	return ""
+	return serverAmong(names)
 }
 
 var (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/abilian/hop3/hop3"
@@ -58,6 +59,20 @@ func find(b *hop3.Build, name string) string {
 		info, err := os.Stat(file)
 		if filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return file
+		}
+	}
+	return ""
+}
+
+// serverAmong returns the program to start among those an app has: the only
+// one, or the one with the name of a web server; "" when nothing tells.
+func serverAmong(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	for _, name := range []string{"web", "server", "app", "api"} {
+		if slices.Contains(names, name) {
+			return name
 		}
 	}
 	return ""

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -139,69 +138,4 @@ func requiresPython(src fs.FS) string {
 		return ""
 	}
 	return p.Project.RequiresPython
-}
-
-var pythonClause = regexp.MustCompile(`^\s*(>=|<=|==|!=|~=|>|<)\s*(\d+(?:\.\d+)*)(\.\*)?\s*$`)
-
-// allowed reports whether a version satisfies clauses such as ">=3.11,<4". A
-// clause of another form is left to the installer to judge.
-func allowed(version, clauses string) bool {
-	have := numbers(version)
-	for _, clause := range strings.Split(clauses, ",") {
-		m := pythonClause.FindStringSubmatch(clause)
-		if m == nil {
-			continue
-		}
-		want := numbers(m[2])
-		order := compare(have, want)
-		prefix := compare(have[:min(len(have), len(want))], want) == 0
-		ok := true
-		switch m[1] {
-		case ">=":
-			ok = order >= 0
-		case "<=":
-			ok = order <= 0
-		case ">":
-			ok = order > 0
-		case "<":
-			ok = order < 0
-		case "==":
-			ok = order == 0 || m[3] != "" && prefix
-		case "!=":
-			ok = order != 0 && (m[3] == "" || !prefix)
-		case "~=":
-			series := want[:max(1, len(want)-1)]
-			ok = order >= 0 && compare(have[:min(len(have), len(series))], series) == 0
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-func numbers(version string) []int {
-	var out []int
-	for _, part := range strings.Split(version, ".") {
-		n, _ := strconv.Atoi(part)
-		out = append(out, n)
-	}
-	return out
-}
-
-// compare orders versions; missing numbers are zeros.
-func compare(a, b []int) int {
-	for i := range max(len(a), len(b)) {
-		var x, y int
-		if i < len(a) {
-			x = a[i]
-		}
-		if i < len(b) {
-			y = b[i]
-		}
-		if x != y {
-			return x - y
-		}
-	}
-	return 0
 }

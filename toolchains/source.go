@@ -58,7 +58,7 @@ func read(src fs.FS, name string) string {
 // webless reports whether the manifest leaves it to the toolchain to say what
 // answers the app's requests.
 func webless(b *hop3.Build) bool {
-	return !b.Options.Declares(hop3.ProcessWeb, hop3.ProcessWSGI, "jwsgi", "rwsgi", hop3.ProcessStatic)
+	return !b.Options.Declares(hop3.ProcessWeb, hop3.ProcessWSGI, hop3.ProcessJWSGI, hop3.ProcessRWSGI, hop3.ProcessPHP, hop3.ProcessStatic)
 }
 
 func say(b *hop3.Build, format string, args ...any) {

@@ -188,7 +188,10 @@ func merge(a, b hop3.Artifact) hop3.Artifact {
 	a.Env = b.Env.Merge(a.Env)
 	a.PathPrepend = append(a.PathPrepend, b.PathPrepend...)
 	for _, p := range b.Processes {
-		if !slices.ContainsFunc(a.Processes, func(have hop3.Process) bool { return have.Type == p.Type }) {
+		// An app answers its requests in one way.
+		if !slices.ContainsFunc(a.Processes, func(have hop3.Process) bool {
+			return have.Type == p.Type || hop3.ServesHTTP(have.Type) && hop3.ServesHTTP(p.Type)
+		}) {
 			a.Processes = append(a.Processes, p)
 		}
 	}

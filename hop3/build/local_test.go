@@ -155,3 +155,13 @@ func TestLocal_ServesWhatAnotherToolchainMade(t *testing.T) {
 		t.Errorf("got %+v, %v", artifact, err)
 	}
 }
+
+// TestLocal_AnswersRequestsInOneWay has two languages that each offer to.
+func TestLocal_AnswersRequestsInOneWay(t *testing.T) {
+	req, _ := request(t, map[string]string{"index.php": "<?php", "package.json": `{"scripts":{"start":"node server.js"}}`, "package-lock.json": "{}"})
+	req.Options.Commands = []string{"true"}
+	a, err := (&build.Local{Toolchains: []hop3.Toolchain{new(toolchains.Node), new(toolchains.PHP)}}).Build(t.Context(), req)
+	if err != nil || len(a.Processes) != 1 || a.Processes[0].Type != hop3.ProcessWeb {
+		t.Errorf("it runs %+v, %v", a.Processes, err)
+	}
+}

@@ -61,6 +61,7 @@ cron list u
 cron logs u
 cron run u
 deploy u
+diff u
 domain u
 domain list u
 env u

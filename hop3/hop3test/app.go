@@ -111,7 +111,7 @@ func (a *App) Serves(t *testing.T, want string) {
 // artifact's, which may stand for a declared one, else the manifest's.
 func (a *App) web() string {
 	for _, p := range append(append([]hop3.Process{}, a.Artifact.Processes...), a.Manifest.Processes...) {
-		if p.Type == hop3.ProcessWeb || p.Type == hop3.ProcessWSGI {
+		if hop3.ServesHTTP(p.Type) {
 			return p.Command
 		}
 	}

@@ -133,6 +133,9 @@ type Repositories interface {
 	Refs(ctx context.Context, app string) (map[string]string, error)
 	// SetHead makes branch the one that clones check out.
 	SetHead(ctx context.Context, app, branch string) error
+	// Changes returns the files in which two commits differ, the first most by
+	// path, and how many more there are.
+	Changes(ctx context.Context, app, from, to string, most int) (changes []hop3.FileChange, more int, err error)
 	// Tidy packs what many pushes have left lying about, when it is worth it.
 	Tidy(ctx context.Context, app string) error
 }

@@ -275,6 +275,10 @@ func (f *fakeRepos) Ref(_ context.Context, _, name string) (string, error) { ret
 
 func (f *fakeRepos) Refs(context.Context, string) (map[string]string, error) { return f.refs, nil }
 
+func (*fakeRepos) Changes(_ context.Context, _, from, to string, _ int) ([]hop3.FileChange, int, error) {
+	return []hop3.FileChange{{Path: from + ".." + to, How: "changed"}}, 3, nil
+}
+
 func (*fakeRepos) Tidy(context.Context, string) error { return nil }
 
 func (*fakeRepos) SetHead(context.Context, string, string) error { return nil }

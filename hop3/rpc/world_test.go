@@ -193,6 +193,10 @@ func (noGit) Ref(context.Context, string, string) (string, error) { return "", n
 func (noGit) Refs(context.Context, string) (map[string]string, error) {
 	return nil, nil
 }
+func (noGit) Changes(context.Context, string, string, string, int) ([]hop3.FileChange, int, error) {
+	return nil, 0, nil
+}
+
 func (noGit) Tidy(context.Context, string) error { return nil }
 
 func (noGit) SetHead(context.Context, string, string) error { return nil }
