@@ -148,14 +148,15 @@ func (i *instance) start() (err error) {
 	if !i.options.demo {
 		caddymodules.SetControl(i.config.Home, caddymodules.Control{State: i.state, Reload: i.reload})
 	}
-	tell(i.notify.ready())
 	return nil
 }
 
 // welcome makes the first user and says where everything is; once only for a
-// process.
+// process. systemd is told when what follows the server's start, such as giving
+// that user a key, can be done.
 func (i *instance) welcome(ctx context.Context) error {
 	if i.handed != nil {
+		tell(i.notify.ready())
 		if i.handed.Reload.Error != "" {
 			fmt.Fprintf(i.out, "The new program could not start, this is the one before it again: %s\n", i.handed.Reload.Error)
 		}
@@ -170,6 +171,7 @@ func (i *instance) welcome(ctx context.Context) error {
 	if err := firstRun(ctx, p, i.out); err != nil {
 		return err
 	}
+	tell(i.notify.ready())
 	banner(i.out, i.config, i.options.settings["home"] != "")
 	// What only the start needed goes back; an idle server would keep it long.
 	debug.FreeOSMemory()

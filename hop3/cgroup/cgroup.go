@@ -116,11 +116,19 @@ func (t *Tree) Make(group string, l Limits) error {
 	}
 	var err error
 	for range makeTries {
-		if err = t.makeAll(group); !errors.Is(err, fs.ErrNotExist) {
+		if err = t.makeLimited(group, l); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
-	if err != nil {
+	return err
+}
+
+// makeTries is how often a group is made anew when a Remove takes it away
+// while it is empty, or an empty one above it.
+const makeTries = 5
+
+func (t *Tree) makeLimited(group string, l Limits) error {
+	if err := t.makeAll(group); err != nil {
 		return fmt.Errorf("making the control group %s: %w", group, err)
 	}
 	if err := t.limit(group, l); err != nil {
@@ -128,10 +136,6 @@ func (t *Tree) Make(group string, l Limits) error {
 	}
 	return nil
 }
-
-// makeTries is how often a group is made anew when a Remove takes the empty
-// one above it away meanwhile.
-const makeTries = 5
 
 func (t *Tree) makeAll(group string) error {
 	if err := t.make(""); err != nil {

@@ -67,20 +67,20 @@ func (s *Sandbox) makeGroups(spec Spec) error {
 	if spec.Group != capped && !strings.HasPrefix(spec.Group, capped+"/") {
 		return fmt.Errorf("the group %q is not below %q", spec.Group, capped)
 	}
-	if spec.Weight != 0 {
-		for i, c := range capped {
-			if c == '/' {
-				if err := s.tree.Make(capped[:i], cgroup.Limits{Weight: spec.Weight}); err != nil {
-					return err
-				}
-			}
-		}
-	}
+	// The innermost first: nobody removes those above it any more.
 	err := s.tree.Make(capped, cgroup.Limits{
 		Memory: spec.Limits.Memory, CPU: spec.Limits.CPU, Processes: spec.Limits.Processes, Weight: spec.Weight,
 	})
 	if err == nil && spec.Group != capped {
 		err = s.tree.Make(spec.Group, cgroup.Limits{})
+	}
+	if spec.Weight == 0 {
+		return err
+	}
+	for i, c := range capped {
+		if c == '/' && err == nil {
+			err = s.tree.Make(capped[:i], cgroup.Limits{Weight: spec.Weight})
+		}
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -339,4 +340,35 @@ func TestPrepare_CapsTheGroup(t *testing.T) {
 	if _, err := w.box.Prepare(spec); err == nil {
 		t.Error("a group outside of its cap was made")
 	}
+}
+
+// TestPrepare_WhileOthersEnd has the builds of several apps begin and end at the
+// same time: the group above all of them goes with the last one, and is there
+// again, with its weight, for the next.
+func TestPrepare_WhileOthersEnd(t *testing.T) {
+	box, err := sandbox.Open(sandbox.Options{Home: t.TempDir(), Mode: sandbox.Off})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Close()
+	if err := box.Limits(); err != nil {
+		t.Skip(err)
+	}
+	var all sync.WaitGroup
+	for n := range 4 {
+		all.Go(func() {
+			group := fmt.Sprintf("builds/app-%d", n)
+			for range 50 {
+				_, err := box.Prepare(sandbox.Spec{App: "app", Group: group, Weight: 20, Limits: hop3.Limits{Memory: 64 << 20}})
+				if err == nil {
+					err = box.Remove(group)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }

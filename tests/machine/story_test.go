@@ -63,9 +63,10 @@ func (s *story) install(t *testing.T, hop3 string) {
 	if said := s.run(t, "systemd-analyze", "verify", "hop3.socket", "hop3.service"); said != "" {
 		t.Errorf("systemd finds in the units: %s", said)
 	}
+	s.copyIn(t, s.key+".pub", "/root/key.pub", 0o644)
 	s.run(t, "systemctl", "daemon-reload")
 	s.run(t, "systemctl", "enable", "--now", "hop3.socket", "hop3.service")
-	s.copyIn(t, s.key+".pub", "/root/key.pub", 0o644)
+	// At once: systemd says that the server has started.
 	s.run(t, "hop3", "key", "add", "root", "/root/key.pub")
 }
 
