@@ -133,6 +133,21 @@ func (l *load) end() {
 	l.all.Wait()
 }
 
+// onlyProcess waits until one process of an app is left: git tidies up after a
+// push.
+func (s *server) onlyProcess(t *testing.T, app string) []int {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // between two polls
+		pids := s.processesOf(app)
+		if len(pids) == 1 {
+			return pids
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the app's processes are %d, want one", pids)
+		}
+	}
+}
+
 // TestReloadUnderLoad reloads and upgrades a server under load, while a
 // download and pushes are under way. No request fails, no connection is
 // refused, the apps' processes and the server's stay what they are, a program
@@ -143,10 +158,10 @@ func TestReloadUnderLoad(t *testing.T) {
 	if _, err := s.run(dir, "git", "push", "hop3", "main"); err != nil {
 		t.Fatal(err)
 	}
-	app, process := s.processesOf("load"), s.cmd.Process.Pid
+	app, process := s.onlyProcess(t, "load"), s.cmd.Process.Pid
 	same := func(after string) {
 		t.Helper()
-		if now := s.processesOf("load"); !slices.Equal(now, app) {
+		if now := s.onlyProcess(t, "load"); !slices.Equal(now, app) {
 			t.Fatalf("after %s the app's processes are %d, before %d", after, now, app)
 		}
 		lock, err := os.ReadFile(filepath.Join(s.home, "run", "server.lock"))
