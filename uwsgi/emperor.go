@@ -63,7 +63,7 @@ func (e *emperor) ensure(ctx context.Context) error {
 }
 
 // wake has the emperor look at its directory now and not within a second:
-// SIGWINCH does so, and nothing else. It starts another one when it has died.
+// SIGWINCH does so, and nothing else. Of one that has died it returns an error.
 func (e *emperor) wake() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

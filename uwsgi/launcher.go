@@ -258,20 +258,24 @@ func (l *launcher) newOrder(kind string, c supervisor.Child) vassal.Order {
 	return o
 }
 
-// write puts a vassal's files in place, and enables it last.
+// write puts a vassal's files in place. It enables it last, and only when all
+// the others are there.
 func (l *launcher) write(name, text string, o vassal.Order) error {
 	encoded, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	return errors.Join(
+	err = errors.Join(
 		vassal.Remove(l.RunFile(name)),
 		vassal.Remove(l.Again(name)),
 		vassal.ReplaceFile(l.Config(name), []byte(text)),
 		vassal.ReplaceFile(l.OrderFile(name), encoded),
 		vassal.ReplaceFile(l.Wanted(name), nil),
-		replaceLink(l.Link(name), filepath.Join("..", filepath.Base(l.Available()), name+".ini")),
 	)
+	if err != nil {
+		return err
+	}
+	return replaceLink(l.Link(name), filepath.Join("..", filepath.Base(l.Available()), name+".ini"))
 }
 
 // await tells the emperor, until the instance's main process is known. A
