@@ -32,3 +32,31 @@ type Generate struct {
 	Prefix  string
 	Display bool // show it once to who deploys
 }
+
+// HostName is the variable that holds the hosts of an app beside the one every
+// app has, between blanks or commas.
+const HostName = "HOST_NAME"
+
+// Where the value of a variable comes from, as `hop3 env show --sources` says.
+const (
+	OriginConfig    = "config"    // set by a user, for the app or with a deploy
+	OriginFile      = "ENV"       // the file ENV of the source
+	OriginManifest  = "hop3.toml" // [env]
+	OriginAppJSON   = "app.json"  // env
+	OriginGenerated = "generated" // a secret that the server made for [env]
+	OriginDomains   = "[domains]" // HOST_NAME by the manifest
+	OriginReference = "reference" // [env], what the server knows
+	OriginComputed  = "computed"  // [env.computed]
+	OriginToolchain = "toolchain" // what was built needs it
+	OriginServer    = "server"    // every process gets it
+)
+
+// OriginStored reports whether variables of that origin are kept with the app,
+// and not found anew by each deploy.
+func OriginStored(origin string) bool {
+	switch origin {
+	case OriginConfig, OriginManifest, OriginAppJSON, OriginGenerated, OriginReference, OriginComputed:
+		return true
+	}
+	return false
+}

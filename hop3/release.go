@@ -17,9 +17,12 @@ type Release struct {
 	User    string // who asked for the release
 	// Build is the number of the release whose directory holds the artifact:
 	// this one, unless only env, scale or routing changed.
-	Build     int
-	Artifact  Artifact
-	Env       Env // the full environment, frozen
+	Build    int
+	Artifact Artifact
+	Env      Env // the full environment, frozen
+	// Origins says where each variable of Env comes from: an Origin… constant.
+	// Releases made before it was kept have none.
+	Origins   map[string]string
 	Processes []Process
 	Health    HealthCheck
 	// StartTimeout is how long the instances may take to become ready.

@@ -10,7 +10,8 @@ var scoped = set(
 	"app status", "app logs", "app build-logs", "app run", "app shell", "app start", "app stop", "app restart", "app destroy", "app ping", "app releases", "app rollback",
 	"env show", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
 	"cron list", "cron run", "cron logs",
-	"app branch", "domain list", "domains list", "git setup",
+	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
+	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup",
 )
 
 // optional are the commands to which only an --app that was given belongs.

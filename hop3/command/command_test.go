@@ -63,7 +63,11 @@ cron run u
 deploy u
 diff u
 domain u
+domain add u
+domain clear u
 domain list u
+domain remove u
+domain set u
 env u
 env get u
 env set u

@@ -2,13 +2,28 @@ package command
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/platform"
 )
 
 func domainCommands() []Command {
+	change := func(name, summary string, min int, f domainVerb) Command {
+		usage, most := "HOST…", Any
+		if min == 0 {
+			usage, most = "", 0
+		}
+		return Command{Name: "domain " + name, Aliases: []string{"domains " + name}, Summary: summary, Usage: usage, App: NeedsApp, Min: min, Max: most,
+			Run: func(ctx context.Context, c *Call) ([]api.Item, error) { return c.changeDomains(ctx, f) }}
+	}
 	return []Command{
 		{Name: "domain list", Aliases: []string{"domains list"}, Summary: "List the host names of an app", App: NeedsApp, Run: domainList},
+		change("add", "Give an app host names", 1, (*platform.Platform).AddDomains),
+		change("remove", "Take host names from an app", 1, (*platform.Platform).RemoveDomains),
+		change("set", "Replace the host names of an app", 1, (*platform.Platform).SetDomains),
+		change("clear", "Take all host names but the server's from an app", 0, (*platform.Platform).SetDomains),
 	}
 }
 
@@ -25,4 +40,41 @@ func domainList(ctx context.Context, c *Call) ([]api.Item, error) {
 		table.Rows = append(table.Rows, []any{h})
 	}
 	return []api.Item{table}, nil
+}
+
+type domainVerb func(p *platform.Platform, ctx context.Context, who platform.Actor, app string, hosts []string, out hop3.Output) (platform.DomainChange, error)
+
+func (c *Call) changeDomains(ctx context.Context, verb domainVerb) ([]api.Item, error) {
+	var out lines
+	change, err := verb(c.Platform, ctx, c.Actor(), c.App, c.Args, &out)
+	if err != nil {
+		return nil, out.failed(err)
+	}
+	if len(change.Added)+len(change.Removed) == 0 {
+		return []api.Item{api.Text("The host names of '%s' are as they were.", c.App)}, nil
+	}
+	var items []api.Item
+	for _, h := range change.Added {
+		items = append(items, api.Text("  + %s", h))
+	}
+	for _, h := range change.Removed {
+		items = append(items, api.Text("  - %s", h))
+	}
+	items = append(items, out.items()...)
+	if change.Release > 0 {
+		items = append(items, api.Text("Release v%d is live with it.", change.Release))
+	}
+	return append(items, api.Summary("changed the host names of %s: %s.", c.App, tally(change))), nil
+}
+
+// tally returns "2 added, 1 removed".
+func tally(change platform.DomainChange) string {
+	switch a, r := len(change.Added), len(change.Removed); {
+	case r == 0:
+		return fmt.Sprintf("%d added", a)
+	case a == 0:
+		return fmt.Sprintf("%d removed", r)
+	default:
+		return fmt.Sprintf("%d added, %d removed", a, r)
+	}
 }

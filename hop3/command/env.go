@@ -14,7 +14,7 @@ import (
 func envCommands() []Command {
 	return []Command{
 		{Name: "env show", Aliases: []string{"config show"}, Summary: "Show an app's variables", App: NeedsApp, Run: envShow,
-			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}}},
+			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}, {Name: "sources", Help: "all that its processes get, and where it comes from"}}},
 		{Name: "env get", Aliases: []string{"config get"}, Summary: "Show one variable as it is", Usage: "KEY", App: NeedsApp, Min: 1, Max: 1, Run: envGet},
 		{Name: "env set", Aliases: []string{"config set"}, Summary: "Set variables and restart with them", Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: envSet},
 		{Name: "env unset", Aliases: []string{"config unset"}, Summary: "Remove variables and restart without them", Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: envUnset},
@@ -22,6 +22,9 @@ func envCommands() []Command {
 }
 
 func envShow(ctx context.Context, c *Call) ([]api.Item, error) {
+	if c.Has("sources") {
+		return envSources(ctx, c)
+	}
 	env, err := c.Platform.Env(ctx, c.App)
 	if err != nil {
 		return nil, err
@@ -32,18 +35,44 @@ func envShow(ctx context.Context, c *Call) ([]api.Item, error) {
 	table := api.Table([]string{"Key", "Value"})
 	hidden := false
 	for _, k := range env.Keys() {
-		v := env[k]
-		if !c.Has("show-secrets") {
-			v = hop3.Redact(k, v)
-			hidden = hidden || v != env[k]
-		}
-		table.Rows = append(table.Rows, []any{k, v})
+		table.Rows = append(table.Rows, []any{k, c.shown(k, env[k], &hidden)})
 	}
+	return c.envItems(table, hidden), nil
+}
+
+func envSources(ctx context.Context, c *Call) ([]api.Item, error) {
+	vars, err := c.Platform.EnvOrigins(ctx, c.App)
+	if err != nil {
+		return nil, err
+	}
+	if len(vars) == 0 {
+		return []api.Item{api.Text("No configuration set for '%s'.", c.App)}, nil
+	}
+	table := api.Table([]string{"Source", "Key", "Value"})
+	hidden := false
+	for _, v := range vars {
+		table.Rows = append(table.Rows, []any{v.Origin, v.Key, c.shown(v.Key, v.Value, &hidden)})
+	}
+	return c.envItems(table, hidden), nil
+}
+
+func (c *Call) envItems(table api.Item, hidden bool) []api.Item {
 	items := []api.Item{api.Text("Configured environment for '%s':", c.App), table}
 	if hidden {
 		items = append(items, api.Text("Secrets are hidden; --show-secrets shows them."))
 	}
-	return items, nil
+	return items
+}
+
+// shown returns a variable's value as this caller asked to see it, and notes
+// that something of it is hidden.
+func (c *Call) shown(key, value string, hidden *bool) string {
+	if c.Has("show-secrets") {
+		return value
+	}
+	shown := hop3.Redact(key, value)
+	*hidden = *hidden || shown != value
+	return shown
 }
 
 func envGet(ctx context.Context, c *Call) ([]api.Item, error) {

@@ -84,7 +84,7 @@ var section = hop3.EnvSection{
 }
 
 func TestResolve_KeepsWhatExists(t *testing.T) {
-	r, err := env.Resolve(section, hop3.Env{"DEBUG": "1", "SECRET": "mine", "URL": "old"}, nil)
+	r, err := env.Resolve(env.Request{Section: section, Stored: hop3.Env{"DEBUG": "1", "SECRET": "mine", "URL": "old"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestResolve_KeepsWhatExists(t *testing.T) {
 func TestResolve_OverridesAndGenerates(t *testing.T) {
 	s := section
 	s.Override = true
-	r, err := env.Resolve(s, hop3.Env{"DEBUG": "1", "OTHER": "x"}, nil)
+	r, err := env.Resolve(env.Request{Section: s, Stored: hop3.Env{"DEBUG": "1", "OTHER": "x"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestResolve_OverridesAndGenerates(t *testing.T) {
 }
 
 func TestResolve_RefusesACircle(t *testing.T) {
-	_, err := env.Resolve(hop3.EnvSection{Computed: hop3.Env{"A": "$B", "B": "$A"}}, nil, nil)
+	_, err := env.Resolve(env.Request{Section: hop3.EnvSection{Computed: hop3.Env{"A": "$B", "B": "$A"}}})
 	if hop3.CodeOf(err) != hop3.CodeInvalid {
 		t.Errorf("got %v", err)
 	}
@@ -128,12 +128,12 @@ func TestResolve_RefersToFacts(t *testing.T) {
 		References: map[string]hop3.Reference{"SITE": {Fact: hop3.FactHostname}, "APP_NAME": {Fact: hop3.FactName}},
 		Computed:   hop3.Env{"URL": "https://$SITE"},
 	}
-	r, err := env.Resolve(s, hop3.Env{"SITE": "old"}, facts)
+	r, err := env.Resolve(env.Request{Section: s, Stored: hop3.Env{"SITE": "old"}, Facts: facts})
 	if err != nil || r.Env["SITE"] != "www.example.org" || r.Env["APP_NAME"] != "blog" || r.Store["URL"] != "https://www.example.org" {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	s.References["D"] = hop3.Reference{Fact: hop3.FactDomain}
-	if _, err := env.Resolve(s, nil, facts); hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), "D refers to 'domain'") || !strings.Contains(err.Error(), "It has: hostname, name") {
+	if _, err := env.Resolve(env.Request{Section: s, Facts: facts}); hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), "D refers to 'domain'") || !strings.Contains(err.Error(), "It has: hostname, name") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -148,13 +148,78 @@ func TestResolve_IsStable(t *testing.T) {
 			Override: rapid.Bool().Draw(t, "override"),
 			Computed: rapid.MapOf(rapid.SampledFrom([]string{"X", "Y"}), value).Draw(t, "computed"),
 		}
-		first, err := env.Resolve(s, hop3.Env(rapid.MapOf(key, value).Draw(t, "stored")), nil)
+		first, err := env.Resolve(env.Request{Section: s, Stored: rapid.MapOf(key, value).Draw(t, "stored")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := env.Resolve(s, first.Env, nil)
+		second, err := env.Resolve(env.Request{Section: s, Stored: first.Env})
 		if err != nil || len(second.Store) != 0 || !maps.Equal(first.Env, second.Env) {
 			t.Fatalf("%q, then %q stored (%v)", first.Env, second.Store, err)
 		}
 	})
+}
+
+// The order is that of Hop3 (Python): the file ENV, what is stored, what a
+// deploy is given, [env], [domains], the server, references, computed values.
+func TestResolve_SaysWhereEachValueComesFrom(t *testing.T) {
+	q := env.Request{
+		Section: hop3.EnvSection{
+			Static:     hop3.Env{"A": "toml", "B": "toml", "C": "toml", "D": "toml"},
+			Generated:  map[string]hop3.Generate{"SECRET": {Kind: "hex"}},
+			Defaults:   hop3.Env{"A": "json", "E": "json"},
+			References: map[string]hop3.Reference{"HOST": {Fact: hop3.FactHostname}},
+			Computed:   hop3.Env{"LINK": "$PUBLIC/$D"},
+		},
+		File:    hop3.Env{"A": "file", "B": "file", "C": "file", "F": "file"},
+		Stored:  hop3.Env{"B": "stored", "C": "stored", "OLD": "stored"},
+		Given:   hop3.Env{"C": "given"},
+		Origins: map[string]string{"OLD": hop3.OriginGenerated},
+		Domains: []string{"www.example.org", "example.org"},
+		Server:  func(vars hop3.Env) hop3.Env { return hop3.Env{"PUBLIC": "https://" + vars[hop3.HostName][:15]} },
+		Facts: func(vars hop3.Env) map[string]string {
+			return map[string]string{hop3.FactHostname: vars[hop3.HostName]}
+		},
+	}
+	r, err := env.Resolve(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := r.Env["SECRET"]
+	want := map[string][2]string{
+		"A": {"file", hop3.OriginFile}, "B": {"stored", hop3.OriginConfig}, "C": {"given", hop3.OriginConfig},
+		"D": {"toml", hop3.OriginManifest}, "E": {"json", hop3.OriginAppJSON}, "F": {"file", hop3.OriginFile},
+		"OLD": {"stored", hop3.OriginGenerated}, "SECRET": {secret, hop3.OriginGenerated},
+		hop3.HostName: {"www.example.org example.org", hop3.OriginDomains},
+		"HOST":        {"www.example.org example.org", hop3.OriginReference},
+		"PUBLIC":      {"https://www.example.org", hop3.OriginServer},
+		"LINK":        {"https://www.example.org/toml", hop3.OriginComputed},
+	}
+	if len(r.Env) != len(want) {
+		t.Errorf("Env = %q", r.Env)
+	}
+	for key, w := range want {
+		if r.Env[key] != w[0] || r.Origins[key] != w[1] {
+			t.Errorf("%s is %q from %s, want %q from %s", key, r.Env[key], r.Origins[key], w[0], w[1])
+		}
+	}
+	// What is found anew by each deploy is not kept.
+	if got := strings.Join(r.Store.Keys(), " "); got != "C D E HOST LINK SECRET" {
+		t.Errorf("Store = %s", got)
+	}
+	if got := strings.Join(r.Kept, " "); got != "A B C" {
+		t.Errorf("Kept = %s", got)
+	}
+}
+
+func TestResolve_WhatAUserSetHidesTheDomains(t *testing.T) {
+	q := env.Request{Stored: hop3.Env{hop3.HostName: "mine.example"}, Domains: []string{"theirs.example"}}
+	r, err := env.Resolve(q)
+	if err != nil || r.Env[hop3.HostName] != "mine.example" || strings.Join(r.Kept, "") != hop3.HostName {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	q.DomainsOverride = true
+	r, err = env.Resolve(q)
+	if err != nil || r.Env[hop3.HostName] != "theirs.example" || len(r.Store) != 0 {
+		t.Errorf("got %+v, %v", r, err)
+	}
 }

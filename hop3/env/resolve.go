@@ -9,11 +9,32 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
+// Request is what the environment of a deploy is made of.
+type Request struct {
+	Section hop3.EnvSection
+	Stored  hop3.Env // set by users, or kept from an earlier deploy
+	Given   hop3.Env // set for this deploy, over what is stored
+	File    hop3.Env // of the source's ENV file, below what is stored
+	// Origins says where the stored values come from, as the last deploy left
+	// it; what it does not know was set by users.
+	Origins map[string]string
+	// Domains are the hosts of the manifest: the value of HOST_NAME unless
+	// users set that. With DomainsOverride, also then.
+	Domains         []string
+	DomainsOverride bool
+	// Server returns what the server says about an app of these variables.
+	Server func(vars hop3.Env) hop3.Env
+	// Facts returns what references refer to.
+	Facts Facts
+}
+
 // Resolved is the environment of a deploy.
 type Resolved struct {
-	Env   hop3.Env // everything
-	Store hop3.Env // what is new or changed, to be kept with the app
-	Kept  []string // declared values that an older one hides
+	Env     hop3.Env          // everything
+	Origins map[string]string // where each of Env comes from: a hop3.Origin…
+	Store   hop3.Env          // what is new or changed, to be kept with the app
+	Changed int               // how many of Store come from the manifest's own values
+	Kept    []string          // declared values that an older one hides
 	// Display names the generated secrets to show once.
 	Display []string
 	// Unresolved names the computed variables that still mention a variable
@@ -26,19 +47,29 @@ type Resolved struct {
 type Facts func(vars hop3.Env) map[string]string
 
 // Resolve lays what a manifest declares over the variables an app has: static
-// values as their policy says, secrets and defaults where there is none, then
-// references and the computed values, which always win.
-func Resolve(section hop3.EnvSection, stored hop3.Env, facts Facts) (Resolved, error) {
-	r := Resolved{Env: stored.Clone(), Store: hop3.Env{}}
+// values as their policy says, secrets and defaults where there is none, the
+// hosts, what the server says, then references and the computed values, which
+// always win.
+func Resolve(q Request) (Resolved, error) {
+	r := Resolved{Env: hop3.Env{}, Origins: map[string]string{}, Store: hop3.Env{}}
+	r.lay(q.File, hop3.OriginFile)
+	r.lay(q.Stored, hop3.OriginConfig)
+	for key := range q.Stored {
+		if origin := q.Origins[key]; hop3.OriginStored(origin) {
+			r.Origins[key] = origin
+		}
+	}
+	r.lay(q.Given, hop3.OriginConfig)
+	section := q.Section
 	for _, key := range section.Static.Keys() {
 		value := section.Static[key]
-		if old, exists := stored[key]; exists && !section.Override {
+		if old, exists := r.Env[key]; exists && !section.Override {
 			if old != value {
 				r.Kept = append(r.Kept, key)
 			}
 			continue
 		}
-		r.set(key, value)
+		r.set(key, value, hop3.OriginManifest)
 	}
 	for _, key := range slices.Sorted(maps.Keys(section.Generated)) {
 		if _, exists := r.Env[key]; exists {
@@ -48,17 +79,22 @@ func Resolve(section hop3.EnvSection, stored hop3.Env, facts Facts) (Resolved, e
 		if err != nil {
 			return Resolved{}, fmt.Errorf("generating %s: %w", key, err)
 		}
-		r.set(key, secret)
+		r.set(key, secret, hop3.OriginGenerated)
 		if section.Generated[key].Display {
 			r.Display = append(r.Display, key)
 		}
 	}
 	for _, key := range section.Defaults.Keys() {
 		if _, exists := r.Env[key]; !exists {
-			r.set(key, section.Defaults[key])
+			r.set(key, section.Defaults[key], hop3.OriginAppJSON)
 		}
 	}
-	if err := r.refer(section.References, facts); err != nil {
+	r.Changed = len(r.Store)
+	r.domains(q)
+	if q.Server != nil {
+		r.lay(q.Server(r.Env), hop3.OriginServer)
+	}
+	if err := r.refer(section.References, q.Facts); err != nil {
 		return Resolved{}, err
 	}
 	if err := r.compute(section.Computed); err != nil {
@@ -67,12 +103,40 @@ func Resolve(section hop3.EnvSection, stored hop3.Env, facts Facts) (Resolved, e
 	if err := r.missing(section.Required); err != nil {
 		return Resolved{}, err
 	}
-	for _, key := range r.Store.Keys() {
-		if err := hop3.ValidateEnvValue(key, r.Store[key]); err != nil {
+	for key, value := range q.Given {
+		if r.Origins[key] == hop3.OriginConfig {
+			r.Store[key] = value
+		}
+	}
+	for _, key := range r.Env.Keys() {
+		if err := hop3.ValidateEnvValue(key, r.Env[key]); err != nil {
 			return Resolved{}, err
 		}
 	}
 	return r, nil
+}
+
+// lay puts variables that are not for keeping over those so far.
+func (r *Resolved) lay(vars hop3.Env, origin string) {
+	for key, value := range vars {
+		r.Env[key], r.Origins[key] = value, origin
+	}
+}
+
+// domains makes HOST_NAME the manifest's hosts. It is not kept: what is stored
+// under that name was set by users, and hides them.
+func (r *Resolved) domains(q Request) {
+	if len(q.Domains) == 0 {
+		return
+	}
+	value := strings.Join(q.Domains, " ")
+	if old, exists := r.Env[hop3.HostName]; exists && !q.DomainsOverride {
+		if old != value {
+			r.Kept = append(r.Kept, hop3.HostName)
+		}
+		return
+	}
+	r.lay(hop3.Env{hop3.HostName: value}, hop3.OriginDomains)
 }
 
 // missing reports all variables at once that an app cannot do without.
@@ -106,7 +170,7 @@ func (r *Resolved) refer(references map[string]hop3.Reference, facts Facts) erro
 			return hop3.Errorf(hop3.CodeInvalid, "[env] %s refers to '%s', which the app does not have", key, references[key].Fact).
 				WithHint("It has: %s. A domain is given by [domains] or `hop3 env set HOST_NAME=…`.", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
-		r.set(key, value)
+		r.set(key, value, hop3.OriginReference)
 	}
 	return nil
 }
@@ -143,7 +207,7 @@ func (r *Resolved) compute(templates hop3.Env) error {
 		if len(missing) > 0 {
 			r.Unresolved = append(r.Unresolved, key)
 		}
-		r.set(key, value)
+		r.set(key, value, hop3.OriginComputed)
 		return nil
 	}
 	for _, key := range templates.Keys() {
@@ -154,9 +218,9 @@ func (r *Resolved) compute(templates hop3.Env) error {
 	return nil
 }
 
-func (r *Resolved) set(key, value string) {
+func (r *Resolved) set(key, value, origin string) {
 	if old, exists := r.Env[key]; !exists || old != value {
 		r.Store[key] = value
 	}
-	r.Env[key] = value
+	r.Env[key], r.Origins[key] = value, origin
 }

@@ -32,6 +32,7 @@ type Manifest struct {
 	StartTimeout time.Duration
 	Health       hop3.HealthCheck
 	Env          hop3.EnvSection
+	EnvFile      string   // the text of the file ENV: settings below those of users
 	Domains      []string // [domains].list, normalized; "_" is every host
 	// DomainsOverride makes Domains replace the hosts set by users.
 	DomainsOverride bool
@@ -79,13 +80,26 @@ func Load(fsys fs.FS) (*Manifest, error) {
 	declared, tomlErr := loadTOML(fsys, m)
 	app, appErr := loadAppJSON(fsys)
 	counts, countsErr := LoadScaling(fsys)
-	if err := together(tomlErr, procfileErr, appErr, countsErr); err != nil {
+	settings, envErr := loadEnvFile(fsys)
+	if err := together(tomlErr, procfileErr, appErr, countsErr, envErr); err != nil {
 		return nil, err
 	}
+	m.EnvFile = settings
 	m.merge(declared, procfile, app)
 	m.Count(counts)
 	m.Build.Processes = m.Processes
 	return m, nil
+}
+
+// loadEnvFile returns the text of the file ENV. A directory of that name is a
+// virtual environment, and nothing to us.
+func loadEnvFile(fsys fs.FS) (string, error) {
+	const name = "ENV"
+	if info, err := fs.Stat(fsys, name); err != nil || info.IsDir() {
+		return "", nil
+	}
+	text, err := readLimited(fsys, name)
+	return string(text), err
 }
 
 // together makes one error of those of several files.

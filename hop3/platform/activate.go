@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -216,11 +217,8 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		"BIND_ADDRESS": "127.0.0.1",
 		"RELEASE":      "v" + strconv.Itoa(r.Number),
 	})
-	if url := p.publicURL(r.Hosts); url != "" {
-		vars["HOP3_PUBLIC_URL"] = url
-	} else {
-		delete(vars, "HOP3_PUBLIC_URL")
-	}
+	delete(vars, publicURL)
+	maps.Copy(vars, p.serverEnv(r.Hosts, r.AllowHTTP))
 	l := hop3.Launch{
 		ID: r.ID(), Dir: dir, Env: vars, Path: r.Artifact.PathPrepend, LogDir: p.logDir(r.App),
 		Limits: r.Limits, AppDir: p.appDir(r.App),

@@ -60,7 +60,7 @@ func (p *Platform) AppStatus(ctx context.Context, name string) (AppStatus, error
 func (p *Platform) status(ctx context.Context, app hop3.App, diagnose func(hop3.Instance) string) (AppStatus, error) {
 	s := AppStatus{App: app, Reason: app.Error}
 	if app.Live == 0 {
-		s.URLs = p.urls(p.hostsOf(app.Name, nil, app.Env))
+		s.URLs = p.urls(p.hostsOf(app.Name, app.Env))
 		return s, nil
 	}
 	var err error
@@ -99,7 +99,7 @@ func (p *Platform) CreateApp(ctx context.Context, who Actor, name string) (hop3.
 	if err := hop3.ValidateAppName(name); err != nil {
 		return hop3.App{}, err
 	}
-	if err := p.checkHosts(p.hostsOf(name, nil, nil)); err != nil {
+	if err := p.checkHosts(p.hostsOf(name, nil)); err != nil {
 		return hop3.App{}, err
 	}
 	app := hop3.App{Name: name, State: hop3.StateStopped, Env: hop3.Env{}, CreatedBy: who.Username}

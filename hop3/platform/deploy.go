@@ -94,7 +94,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
-	resolved, err := env.Resolve(m.Env, app.Env.Merge(req.Env), p.facts(app.Name, m.Domains))
+	resolved, err := p.resolveEnv(ctx, app, m, req.Env)
 	if err != nil {
 		return nil, err
 	}
@@ -102,11 +102,10 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err := checkCron(m.Cron, resolved.Env); err != nil {
 		return nil, err
 	}
-	hosts := p.hostsOf(app.Name, m.Domains, resolved.Env)
-	if err := p.checkHosts(hosts); err != nil {
+	hosts := p.hostsOf(app.Name, resolved.Env)
+	if err := errors.Join(p.checkHosts(hosts), p.checkClaims(ctx, app.Name, hosts)); err != nil {
 		return nil, err
 	}
-
 	limits, err := p.limits(m.Limits, req.Out)
 	if err != nil {
 		return nil, err
@@ -129,7 +128,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Cron = m.Cron
 		r.StartTimeout = m.StartTimeout
 		r.Hosts = hosts
-		r.Env = resolved.Env
+		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.AllowHTTP = m.AllowHTTP
 		r.Limits, r.Scaling = limits, m.Scaling
 		return nil
@@ -150,7 +149,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		return nil, err
 	}
 	p.tellCron(req.Out, a.release)
-	if err := p.storeEnv(context.WithoutCancel(ctx), req.App, resolved.Store.Merge(req.Env), nil); err != nil {
+	if err := p.storeEnv(context.WithoutCancel(ctx), req.App, resolved.Store, nil); err != nil {
 		// The release has its own copy; only the next one would miss them.
 		p.Logger.Error("storing the variables of a deploy", zap.String("app", req.App), zap.Error(err))
 	}
@@ -162,6 +161,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 
 // tellEnv says what the manifest's variables came to.
 func tellEnv(out hop3.Output, r env.Resolved) {
+	if r.Changed > 0 {
+		tell(out, 1, "green", "       Setting %d variables that the manifest declares", r.Changed)
+	}
 	if len(r.Kept) > 0 {
 		tell(out, 1, "yellow", "       Keeping the set values of %s", strings.Join(r.Kept, ", "))
 	}

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,10 +12,10 @@ import (
 )
 
 // facts are what an app's variables may refer to.
-func (p *Platform) facts(app string, domains []string) env.Facts {
+func (p *Platform) facts(app string) env.Facts {
 	return func(vars hop3.Env) map[string]string {
 		facts := map[string]string{hop3.FactName: app}
-		for _, host := range slices.Backward(p.hostsOf(app, domains, vars)) {
+		for _, host := range slices.Backward(p.hostsOf(app, vars)) {
 			if strings.HasPrefix(host, "*.") {
 				continue
 			}
@@ -47,9 +48,12 @@ func (p *Platform) Env(ctx context.Context, name string) (hop3.Env, error) {
 // them at once, by a new release; when that does not become ready, the
 // variables are as before and so is what runs.
 func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.Env, unset []string, out hop3.Output) (EnvChange, error) {
-	if err := p.checkEnv(set); err != nil {
-		return EnvChange{}, err
-	}
+	return p.editEnv(ctx, who, name, func(hop3.Env) (hop3.Env, []string, error) { return set, unset, nil }, out)
+}
+
+// editEnv is SetEnv of what edit makes of the variables in force: those of the
+// live release, or those set so far.
+func (p *Platform) editEnv(ctx context.Context, who Actor, name string, edit func(current hop3.Env) (set hop3.Env, unset []string, err error), out hop3.Output) (EnvChange, error) {
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return EnvChange{}, err
@@ -59,6 +63,23 @@ func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.
 	if err != nil {
 		return EnvChange{}, err
 	}
+	live, current := hop3.Release{}, before.Env
+	if before.Live != 0 {
+		if live, err = p.Store.Release(ctx, name, before.Live); err != nil {
+			return EnvChange{}, err
+		}
+		current = live.Env
+	}
+	set, unset, err := edit(current)
+	if err != nil {
+		return EnvChange{}, err
+	}
+	if err := p.checkEnv(set); err != nil {
+		return EnvChange{}, err
+	}
+	if err := p.checkClaims(ctx, name, hostList(set[hop3.HostName])); err != nil {
+		return EnvChange{}, err
+	}
 	change := envChange(before.Env, set, unset)
 	if len(change.Added)+len(change.Updated)+len(change.Removed) == 0 {
 		return change, nil
@@ -66,13 +87,8 @@ func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.
 	if before.Live == 0 {
 		return change, p.storeEnv(ctx, name, set, unset)
 	}
-	live, err := p.Store.Release(ctx, name, before.Live)
-	if err != nil {
-		return EnvChange{}, err
-	}
 	apply := func(r *hop3.Release) {
-		r.Env = applyEnv(r.Env, set, unset)
-		r.Hosts = p.hostsAfter(r.Hosts, name, before.Env, r.Env)
+		p.applyEnv(r, set, unset)
 	}
 	resting, err := p.whileResting(ctx, name, func(app hop3.App) error {
 		next := live
@@ -113,23 +129,19 @@ func (p *Platform) changeStopped(ctx context.Context, who Actor, app hop3.App, n
 		p.rest(ctx, r, restingStatus(app)))
 }
 
-// hostsAfter returns the hosts of a release whose HOST_NAME changed: those of
-// the old variable go, those of the new one come, the manifest's stay.
-func (p *Platform) hostsAfter(hosts []string, app string, before, after hop3.Env) []string {
-	if before["HOST_NAME"] == after["HOST_NAME"] {
-		return hosts
-	}
-	gone := map[string]bool{}
-	for _, h := range p.hostsOf(app, nil, before) {
-		gone[h] = true
-	}
-	var rest []string
-	for _, h := range hosts {
-		if !gone[h] {
-			rest = append(rest, h)
+// applyEnv changes the variables of a release, and its hosts when they are
+// among them.
+func (p *Platform) applyEnv(r *hop3.Release, set hop3.Env, unset []string) {
+	before := r.Env
+	r.Env, r.Origins = changed(before, set, unset), maps.Clone(r.Origins)
+	for key := range set {
+		if r.Origins != nil {
+			r.Origins[key] = hop3.OriginConfig
 		}
 	}
-	return p.hostsOf(app, rest, after)
+	if before[hop3.HostName] != r.Env[hop3.HostName] {
+		r.Hosts = p.hostsOf(r.App, r.Env)
+	}
 }
 
 // storeEnv changes the stored variables of the app.
@@ -138,13 +150,13 @@ func (p *Platform) storeEnv(ctx context.Context, app string, set hop3.Env, unset
 		return nil
 	}
 	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
-		a.Env = applyEnv(a.Env, set, unset)
+		a.Env = changed(a.Env, set, unset)
 		return nil
 	})
 	return err
 }
 
-func applyEnv(env, set hop3.Env, unset []string) hop3.Env {
+func changed(env, set hop3.Env, unset []string) hop3.Env {
 	out := env.Merge(set)
 	for _, k := range unset {
 		delete(out, k)
@@ -184,9 +196,9 @@ func (p *Platform) checkEnv(vars hop3.Env) error {
 			problems = append(problems, hop3.MessageOf(err))
 		}
 	}
-	hosts := hostList(vars["HOST_NAME"])
+	hosts := hostList(vars[hop3.HostName])
 	if err := p.checkHosts(hosts); err != nil {
-		problems = append(problems, "HOST_NAME: "+hop3.MessageOf(err))
+		problems = append(problems, hop3.HostName+": "+hop3.MessageOf(err))
 	}
 	if len(problems) == 0 {
 		return nil

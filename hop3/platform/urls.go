@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,12 +10,12 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// hostsOf returns the hosts of an app: <app>.<base domain>, those of HOST_NAME
-// and those of the manifest, normalized and each once. "_" stands for none.
-func (p *Platform) hostsOf(app string, domains []string, vars hop3.Env) []string {
+// hostsOf returns the hosts of an app: <app>.<base domain> and those of
+// HOST_NAME, normalized and each once. "_" stands for none.
+func (p *Platform) hostsOf(app string, vars hop3.Env) []string {
 	hosts := []string{hop3.HostLabel(app) + "." + p.Settings.BaseDomain}
-	for _, h := range slices.Concat(domains, hostList(vars["HOST_NAME"])) {
-		if h = hop3.NormalizeHost(h); h != "_" && h != "" && !slices.Contains(hosts, h) {
+	for _, h := range hostList(vars[hop3.HostName]) {
+		if !slices.Contains(hosts, h) {
 			hosts = append(hosts, h)
 		}
 	}
@@ -26,8 +27,8 @@ func (p *Platform) hostsOf(app string, domains []string, vars hop3.Env) []string
 func hostList(value string) []string {
 	var hosts []string
 	for h := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
-		if h != "_" {
-			hosts = append(hosts, hop3.NormalizeHost(h))
+		if h = hop3.NormalizeHost(h); h != "_" && h != "" {
+			hosts = append(hosts, h)
 		}
 	}
 	return hosts
@@ -41,6 +42,24 @@ func (p *Platform) checkHosts(hosts []string) error {
 		}
 		if h == p.Settings.ControlHost {
 			return hop3.Errorf(hop3.CodeConflict, "%s is the server's own name", h)
+		}
+	}
+	return nil
+}
+
+// checkClaims reports the first host that another app has. Store.Commit has
+// the last word: this is to say so before anything is built or started.
+func (p *Platform) checkClaims(ctx context.Context, app string, hosts []string) error {
+	if len(hosts) == 0 {
+		return nil
+	}
+	claimed, err := p.Store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range hosts {
+		if owner := claimed[h]; owner != "" && owner != app {
+			return hop3.Errorf(hop3.CodeConflict, "The host %s already belongs to app '%s'.", h, owner)
 		}
 	}
 	return nil

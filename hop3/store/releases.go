@@ -22,6 +22,7 @@ type releaseSpec struct {
 	Subject      string                  `json:"subject,omitempty"`
 	User         string                  `json:"user,omitempty"`
 	Artifact     hop3.Artifact           `json:"artifact"`
+	Origins      map[string]string       `json:"origins,omitempty"`
 	Processes    []hop3.Process          `json:"processes,omitempty"`
 	Health       hop3.HealthCheck        `json:"health"`
 	StartTimeout time.Duration           `json:"start_timeout,omitempty"`
@@ -169,7 +170,7 @@ func (db *DB) scanRelease(row scanner) (r hop3.Release, err error) {
 	r.Commit, r.Branch, r.Author, r.Subject, r.User = s.Commit, s.Branch, s.Author, s.Subject, s.User
 	r.Artifact, r.Processes, r.Health, r.StartTimeout = s.Artifact, s.Processes, s.Health, s.StartTimeout
 	r.Hosts, r.AllowHTTP, r.Ref = s.Hosts, s.AllowHTTP, s.Ref
-	r.Limits, r.Scaling, r.Cron = s.Limits, s.Scaling, s.Cron
+	r.Origins, r.Limits, r.Scaling, r.Cron = s.Origins, s.Limits, s.Scaling, s.Cron
 	return r, nil
 }
 
@@ -181,7 +182,7 @@ func (db *DB) encodeRelease(r hop3.Release) (env, spec string, err error) {
 		Commit: r.Commit, Branch: r.Branch, Author: r.Author, Subject: r.Subject, User: r.User,
 		Artifact: r.Artifact, Processes: r.Processes, Health: r.Health, StartTimeout: r.StartTimeout,
 		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref,
-		Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
+		Origins: r.Origins, Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
 	})
 	return env, string(text), err
 }
