@@ -217,6 +217,7 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		KeepReleases:     s.KeepReleases,
 		ConcurrentBuilds: s.ConcurrentBuilds,
 		WaitingBuilds:    s.WaitingBuilds,
+		BuildTimeout:     s.BuildTimeout,
 		HTTPPort:         s.HTTPPort,
 		HTTPSPort:        s.HTTPSPort,
 		SSHPort:          s.SSHPort,

@@ -68,6 +68,7 @@ func (a *Apps) noteBroken(r *http.Request, claim *routing.Claim) {
 		return
 	}
 	if p == http.ErrAbortHandler && r.Context().Err() == nil {
+		claim.Fail()
 		route := claim.Route()
 		a.logger.Warn("an app broke off its response",
 			zap.String("app", route.App), zap.Int("release", route.Release), zap.String("host", r.Host), zap.String("path", r.URL.Path))
@@ -88,6 +89,7 @@ func (a *Apps) failed(w http.ResponseWriter, r *http.Request, claim *routing.Cla
 	if len(route.Upstreams) == 0 {
 		return a.pages.write(w, r, stoppedPage(route.Status))
 	}
+	claim.Fail()
 	a.logger.Warn("an app did not answer",
 		zap.String("app", route.App), zap.Int("release", route.Release),
 		zap.String("request", handlerErr.ID), zap.Int("status", handlerErr.StatusCode), zap.Error(handlerErr.Err))

@@ -21,6 +21,21 @@ type Load struct {
 	Requests uint64
 }
 
+// Handover is how the requests fared that were under way to a release when
+// another took its place.
+type Handover struct {
+	UnderWay int // when the route changed
+	Left     int // still under way, now
+	Failed   int // ended since without the answer they were owed
+}
+
+// Witness is a Proxy that can tell how a change of release went.
+type Witness interface {
+	// Watch is called before a release is replaced. What it returns tells, at
+	// any time after, how its requests fare.
+	Watch(id ReleaseID) func() Handover
+}
+
 // Meter is a Proxy that counts requests. Only behind one can apps sleep, or
 // follow their load.
 type Meter interface {

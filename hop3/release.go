@@ -1,6 +1,10 @@
 package hop3
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
 
 // Release is commit + artifact + env + processes: numbered, immutable once it
 // is live.
@@ -40,6 +44,8 @@ type Release struct {
 	CreatedAt time.Time
 	// LiveAt is when the release began to serve; zero before.
 	LiveAt time.Time
+	// Took is how long making it took, until it served or failed; 0 before.
+	Took time.Duration
 	// Ref is the move of the deploy branch that this release was pushed with
 	// and that git has not confirmed yet; nil otherwise. See
 	// platform.Reconcile for what a crash in between means.
@@ -81,6 +87,16 @@ type RefMove struct {
 type ReleaseID struct {
 	App    string
 	Number int
+}
+
+// EnvDigest tells the environments of two releases apart, and nothing of what is
+// in them to who does not know it: 8 hexadecimal digits.
+func (r Release) EnvDigest() string {
+	h := sha256.New()
+	for _, v := range r.Env.Environ() {
+		_, _ = h.Write([]byte(v + "\x00")) // never fails
+	}
+	return hex.EncodeToString(h.Sum(nil))[:8]
 }
 
 // ID names the release.

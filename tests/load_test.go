@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -108,8 +109,12 @@ func redeployUnderLoad(t *testing.T, runtime string) {
 		if err := s.commit(dir, map[string]string{"version": strconv.Itoa(n) + "\n"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.run(dir, "git", "push", "hop3", "main"); err != nil {
+		told, err := s.run(dir, "git", "push", "hop3", "main")
+		if err != nil {
 			t.Fatal(err)
+		}
+		if !handover.MatchString(told) || n == 2 && !strings.Contains(told, " go on there") { // the WebSockets do
+			t.Fatalf("push %d does not tell how the requests under way fared:\n%s", n, told)
 		}
 		if _, body, err := s.get(ctx, "load.localhost", "/"); err != nil || strings.TrimSpace(body) != strconv.Itoa(n) {
 			t.Fatalf("after push %d the app answers %q, %v", n, body, err)
@@ -129,6 +134,9 @@ func redeployUnderLoad(t *testing.T, runtime string) {
 	t.Logf("%d redeploys and 6 other changes in %.1f s, %d requests (%.0f a second), %d failures, slowest %.0f ms",
 		redeploys, took.Seconds(), requests.Load(), rate, failures.Load(), time.Duration(slowest.Load()).Seconds()*1000)
 }
+
+// handover is what the pusher is told of the requests that were under way.
+var handover = regexp.MustCompile(`Switched from v\d+ in \S+(, with no request under way| with \d+ under way: \d+ finished on v\d+, 0 failed)`)
 
 // hit makes one request that must be answered with 200.
 func (s *server) hit(ctx context.Context, client *http.Client, host string) error {

@@ -66,6 +66,9 @@ func findLocal(words []string) (*local, []string) {
 		if i := slices.IndexFunc(table, func(l local) bool { return l.name == name }); i >= 0 {
 			return &table[i], words[n:]
 		}
+		if scoped[name] { // as `deploy cancel`, which deploys no directory of that name
+			return nil, nil
+		}
 	}
 	return nil, nil
 }

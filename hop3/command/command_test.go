@@ -61,6 +61,7 @@ cron list u
 cron logs u
 cron run u
 deploy u
+deploy cancel u
 diff u
 domain u
 domain add u

@@ -157,11 +157,7 @@ func took(r hop3.CronRun) string {
 	if r.EndedAt.IsZero() || r.LogFile == "" {
 		return "-"
 	}
-	d := r.EndedAt.Sub(r.StartedAt)
-	if d < 10*time.Second {
-		return d.Round(10 * time.Millisecond).String()
-	}
-	return d.Round(time.Second).String()
+	return duration(max(r.EndedAt.Sub(r.StartedAt), time.Millisecond))
 }
 
 // cronOutput is the last lines of what one run wrote.

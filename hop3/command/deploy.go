@@ -17,6 +17,7 @@ func deployCommands() []Command {
 			{Name: "env", Short: "e", Value: "KEY=VALUE", Help: "set a variable before the build"},
 			{Name: "no-stream", Help: "answer when all is done"},
 		}},
+		{Name: "deploy cancel", Summary: "End the deploy that is under way", App: NeedsApp, Run: deployCancel},
 	}
 }
 
@@ -46,6 +47,19 @@ func deploy(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, errors.Join(hop3.Errorf(hop3.CodeUnavailable, "The server is shutting down. Try again in a moment."), closeUpload(upload))
 	}
 	return []api.Item{api.Stream(log.ID)}, nil
+}
+
+// deployCancel ends a deploy, whoever asked for it and by whichever door.
+func deployCancel(ctx context.Context, c *Call) ([]api.Item, error) {
+	release, err := c.Platform.CancelDeploy(ctx, c.Actor(), c.App)
+	if err != nil {
+		return nil, err
+	}
+	what := "The deploy of '" + c.App + "' that was waiting"
+	if release > 0 {
+		what = fmt.Sprintf("The deploy of v%d of '%s'", release, c.App)
+	}
+	return []api.Item{api.Text("%s is canceled; what served before serves on.", what), api.Summary("canceled the deploy of %s.", c.App)}, nil
 }
 
 func (c *Call) deployNow(ctx context.Context, upload *archive.Archive) ([]api.Item, error) {

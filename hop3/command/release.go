@@ -15,7 +15,8 @@ func releaseCommands() []Command {
 	return []Command{
 		{Name: "releases", Aliases: []string{"app releases"}, Summary: "List an app's releases", App: NeedsApp, Run: releases,
 			Flags: []Flag{{Name: "lines", Short: "n", Value: "N", Help: "how many (20)"}}},
-		{Name: "releases show", Summary: "Show one release", Usage: "vN", App: NeedsApp, Min: 1, Max: 1, Run: releaseShow},
+		{Name: "releases show", Summary: "Show one release", Usage: "vN", App: NeedsApp, Min: 1, Max: 1, Run: releaseShow,
+			Flags: []Flag{{Name: "log", Help: "what was told to who made it"}}},
 		{Name: "rollback", Aliases: []string{"app rollback"}, Summary: "Let an earlier release serve again", Usage: "[vN]", App: NeedsApp, Max: 1, Run: rollback,
 			Flags: []Flag{{Name: "to", Value: "vN", Help: "which; the one before the live one if not said"}}},
 	}
@@ -33,10 +34,10 @@ func releases(ctx context.Context, c *Call) ([]api.Item, error) {
 	if len(all) == 0 {
 		return []api.Item{api.Text("App '%s' has no releases yet.", c.App)}, nil
 	}
-	table := api.Table([]string{"Release", "Status", "Kind", "Commit", "User", "Created", "Description"})
+	table := api.Table([]string{"Release", "Status", "Kind", "Commit", "User", "Created", "Took", "Description"})
 	for _, r := range all[:min(n, len(all))] {
 		table.Rows = append(table.Rows, []any{
-			fmt.Sprintf("v%d", r.Number), string(r.Status), string(r.Kind), short(r.Commit), r.User, stamp(r.CreatedAt), firstOf(r.Error, r.Subject),
+			fmt.Sprintf("v%d", r.Number), string(r.Status), string(r.Kind), short(r.Commit), r.User, stamp(r.CreatedAt), duration(r.Took), firstOf(r.Error, r.Subject),
 		})
 	}
 	return []api.Item{table}, nil
@@ -46,6 +47,9 @@ func releaseShow(ctx context.Context, c *Call) ([]api.Item, error) {
 	n, err := releaseNumber(c.Args[0])
 	if err != nil {
 		return nil, err
+	}
+	if c.Has("log") {
+		return releaseLog(ctx, c, n)
 	}
 	all, err := c.Platform.Releases(ctx, c.App)
 	if err != nil {
@@ -57,6 +61,18 @@ func releaseShow(ctx context.Context, c *Call) ([]api.Item, error) {
 		}
 	}
 	return nil, hop3.Errorf(hop3.CodeNotFound, "Release v%d of '%s' not found.", n, c.App)
+}
+
+func releaseLog(ctx context.Context, c *Call, number int) ([]api.Item, error) {
+	var lines []string
+	err := c.Platform.DeployLog(ctx, c.App, number, func(line string) error {
+		lines = append(lines, line)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []api.Item{api.Text("%s", strings.Join(lines, "\n"))}, nil
 }
 
 func releaseRows(r hop3.Release) [][]any {
@@ -76,6 +92,7 @@ func releaseRows(r hop3.Release) [][]any {
 	add("User", r.User)
 	add("Created", stamp(r.CreatedAt))
 	add("Live since", stamp(r.LiveAt))
+	add("Took", duration(r.Took))
 	if r.Build != r.Number && r.Build > 0 {
 		add("Built by", fmt.Sprintf("v%d", r.Build))
 	}
@@ -83,6 +100,7 @@ func releaseRows(r hop3.Release) [][]any {
 	for _, p := range r.Processes {
 		add("Process "+p.Type, fmt.Sprintf("%d × %s", p.Count, p.Command))
 	}
+	add("Env digest", r.EnvDigest())
 	add("Hosts", strings.Join(r.Hosts, ", "))
 	add("Error", r.Error)
 	return rows
@@ -131,6 +149,17 @@ func stamp(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02 15:04:05")
+}
+
+// duration returns a time span as people like to read it; "" for none.
+func duration(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < 10*time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
 }
 
 // firstOf returns the first line of the first of the texts that says anything.

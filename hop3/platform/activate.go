@@ -55,17 +55,21 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 		p.stopQuietly(r)
 		return nil, err
 	}
+	handover := p.watch(a.old)
+	switching := time.Now()
 	if err := p.serve(ctx, r, instances, true); err != nil {
 		a.revertLocked(err)
 		return nil, fmt.Errorf("switching the route: %w", err)
 	}
+	switched := took(switching)
 	if err := p.Files.Link(p.releaseDir(r.App, r.Build), p.srcLink(r.App)); err != nil {
 		p.Logger.Warn("linking src", zap.String("app", r.App), zap.Error(err))
 	}
-	say(out, "-----> Release v%d of '%s' is live", r.Number, r.App)
+	say(out, "-----> Release v%d of '%s' is live, after %s", r.Number, r.App, took(r.CreatedAt))
 	for _, url := range p.urls(r.Hosts) {
 		say(out, "       %s", url)
 	}
+	p.tellHandover(out, a.old, switched, handover)
 	return a, nil
 }
 
@@ -82,6 +86,7 @@ func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Outp
 		}
 		return nil, nil
 	}
+	started := time.Now()
 	if _, err := p.Runtime.Start(ctx, l); err != nil {
 		return nil, fmt.Errorf("starting v%d: %w", r.Number, err)
 	}
@@ -89,6 +94,7 @@ func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Outp
 	if err := p.waitReady(ctx, r, out, all); err != nil {
 		return nil, err
 	}
+	say(out, "-----> Ready in %s", took(started))
 	return p.Runtime.Instances(ctx, r.ID())
 }
 

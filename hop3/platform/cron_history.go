@@ -1,12 +1,9 @@
 package platform
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
@@ -123,35 +120,5 @@ func (p *Platform) CronLog(ctx context.Context, name string, id int64, line func
 	if err != nil || run.LogFile == "" {
 		return run, err
 	}
-	dir, err := p.Files.Open(p.logDir(name))
-	if err != nil {
-		return run, fmt.Errorf("opening the logs of '%s': %w", name, err)
-	}
-	file := cronLogs + "/" + run.LogFile
-	// Not what somebody put there in its place, a pipe say.
-	info, err := fs.Stat(dir, file)
-	if err != nil || !info.Mode().IsRegular() {
-		return run, hop3.Errorf(hop3.CodeNotFound, "The log of cron run %d is gone.", id)
-	}
-	f, err := dir.Open(file)
-	if err != nil {
-		return run, fmt.Errorf("opening the log of cron run %d: %w", id, err)
-	}
-	defer func() { _ = f.Close() }()
-	lines := bufio.NewReader(io.LimitReader(f, 2*(cronLogHead+cronLogTail)))
-	for ctx.Err() == nil {
-		text, err := lines.ReadString('\n')
-		if text != "" {
-			if err := line(printable(text)); err != nil {
-				return run, err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return run, nil
-		}
-		if err != nil {
-			return run, fmt.Errorf("reading the log of cron run %d: %w", id, err)
-		}
-	}
-	return run, context.Cause(ctx)
+	return run, p.readLog(ctx, name, cronLogs+"/"+run.LogFile, fmt.Sprintf("cron run %d", id), line)
 }

@@ -47,8 +47,8 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 // deploy is a deploy from the source to the switch. The app is locked by the
 // caller, who finishes or reverts what it returns.
 func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
-	ctx, cancel := p.interruptible(ctx)
-	defer cancel()
+	ctx, change, end := p.cancelable(ctx, req.App)
+	defer func() { end(err) }()
 	if err := p.checkDisk(req.App); err != nil {
 		return nil, err
 	}
@@ -63,6 +63,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
+	p.numbered(change, release.Number)
+	out, endLog := p.record(release, req.Out)
+	req.Out = out
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = canceled(ctx)
@@ -70,6 +73,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		if err != nil {
 			p.discard(release, err)
 		}
+		endLog(err)
 	}()
 
 	dir := p.releaseDir(req.App, release.Number)
@@ -171,7 +175,7 @@ func tellEnv(out hop3.Output, r env.Resolved) {
 		tell(out, 1, "yellow", "       Warning: the computed variable %s mentions a variable that is not set", key)
 	}
 	for _, key := range r.Display {
-		tell(out, 0, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
+		tell(unrecorded(out), 0, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
 	}
 }
 
@@ -260,7 +264,32 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 		return hop3.Artifact{}, err
 	}
 	defer release()
-	return builder.Build(ctx, req)
+	limit := p.Settings.BuildTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, hop3.Errorf(hop3.CodeDeploy, "the build took longer than %s", limit))
+	defer cancel()
+	started := time.Now()
+	artifact, err := builder.Build(ctx, req)
+	if why := context.Cause(ctx); err != nil && hop3.CodeOf(why) == hop3.CodeDeploy {
+		err = why
+	}
+	if err == nil {
+		say(out, "-----> Built in %s", took(started))
+	}
+	return artifact, err
+}
+
+// took is the time since started, as people like to read it.
+func took(started time.Time) string {
+	d := time.Since(started)
+	switch {
+	case d < 10*time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
 }
 
 // builder returns the named builder, or the first that accepts the source.
@@ -338,6 +367,9 @@ func (p *Platform) discard(r hop3.Release, why error) {
 	ctx := context.Background() // it must happen even when the deploy's context has ended
 	_, err := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
 		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
+		if r.Took == 0 {
+			r.Took = time.Since(r.CreatedAt)
+		}
 		return nil
 	})
 	if r.Build == r.Number {

@@ -34,6 +34,8 @@ type Platform struct {
 	queue queue
 	tasks tasks
 
+	changes changes
+
 	cron    cronJobs
 	running running
 	clock   func() time.Time // nil: the time; replaced by tests
@@ -49,8 +51,9 @@ type Settings struct {
 	DrainTimeout     time.Duration // how long requests on an old release may go on
 	KeepReleases     int           // releases whose files are kept
 	ConcurrentBuilds int
-	WaitingBuilds    int // builds that may wait for their turn
-	HTTPPort         int // for the URLs told to people; 0 when closed
+	WaitingBuilds    int           // builds that may wait for their turn
+	BuildTimeout     time.Duration // of one build
+	HTTPPort         int           // for the URLs told to people; 0 when closed
 	HTTPSPort        int
 	SSHPort          int
 	// LimitsDefault holds for apps that ask for none, LimitsCeiling for all.

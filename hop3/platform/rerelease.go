@@ -19,18 +19,21 @@ func (p *Platform) rerelease(ctx context.Context, who Actor, name string, kind h
 	return p.rereleaseLocked(ctx, who, app, live, kind, change, out)
 }
 
-func (p *Platform) rereleaseLocked(ctx context.Context, who Actor, app hop3.App, base hop3.Release, kind hop3.ReleaseKind, change func(*hop3.Release), out hop3.Output) (hop3.Release, error) {
-	ctx, cancel := p.interruptible(ctx)
-	defer cancel()
+func (p *Platform) rereleaseLocked(ctx context.Context, who Actor, app hop3.App, base hop3.Release, kind hop3.ReleaseKind, change func(*hop3.Release), out hop3.Output) (_ hop3.Release, err error) {
+	ctx, under, end := p.cancelable(ctx, app.Name)
+	defer func() { end(err) }()
 	next := base
-	next.Kind, next.Status, next.User, next.Ref, next.Error = kind, hop3.ReleaseBuilding, who.Username, nil, ""
+	next.Kind, next.Status, next.User, next.Ref, next.Error, next.Took = kind, hop3.ReleaseBuilding, who.Username, nil, "", 0
 	if change != nil {
 		change(&next)
 	}
-	next, err := p.Store.NewRelease(ctx, next)
+	next, err = p.Store.NewRelease(ctx, next)
 	if err != nil {
 		return hop3.Release{}, fmt.Errorf("storing the new release: %w", err)
 	}
+	p.numbered(under, next.Number)
+	out, endLog := p.record(next, out)
+	defer func() { endLog(err) }()
 	a, err := p.activate(ctx, next, out)
 	if err != nil {
 		p.discard(next, err)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -75,7 +76,7 @@ func (w *world) reboot() {
 		Logger:   zap.NewNop(),
 		Settings: Settings{
 			Home: w.home, BaseDomain: "localhost", StartTimeout: time.Second, DrainTimeout: time.Second,
-			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
+			KeepReleases: 2, ConcurrentBuilds: 2, BuildTimeout: time.Minute, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
 		},
 	}
 	p.clock = w.time.now
@@ -336,4 +337,15 @@ func (o *transcript) Log(l hop3.LogLine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lines = append(o.lines, l.Text)
+}
+
+// until waits for what another goroutine brings about.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+		runtime.Gosched()
+	}
 }

@@ -111,8 +111,9 @@ func (t *Table) Explicit(host string) bool {
 }
 
 var (
-	_ hop3.Proxy = (*Table)(nil)
-	_ hop3.Meter = (*Table)(nil)
+	_ hop3.Proxy   = (*Table)(nil)
+	_ hop3.Meter   = (*Table)(nil)
+	_ hop3.Witness = (*Table)(nil)
 )
 
 // Private

@@ -41,6 +41,8 @@ type version struct {
 	retired  atomic.Bool   // not current any more
 	drained  chan struct{} // closed when retired and without requests
 	finish   func()        // closes drained, once
+	atRetire atomic.Int64  // requests under way when it was retired
+	failures atomic.Int64  // of those
 }
 
 const (
@@ -70,6 +72,7 @@ func (v *version) release() {
 
 // retire says that v is not current any more.
 func (v *version) retire() {
+	v.atRetire.Store(int64(v.inFlight()))
 	v.retired.Store(true)
 	if v.inFlight() == 0 {
 		v.finish()

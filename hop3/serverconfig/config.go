@@ -34,6 +34,7 @@ type Config struct {
 
 	ConcurrentBuilds int
 	WaitingBuilds    int
+	BuildTimeout     time.Duration
 	KeepReleases     int
 	PortRange        PortRange
 	LogMaxSize       int64 // bytes

@@ -30,6 +30,9 @@ func (db *DB) Commit(ctx context.Context, app string, number int) error {
 		}
 		at := now()
 		if r.Status != hop3.ReleaseLive {
+			if r.Took == 0 { // not when the one that replaced it is taken back
+				r.Took = at.Sub(r.CreatedAt)
+			}
 			r.Status, r.Error, r.LiveAt = hop3.ReleaseLive, "", at
 			if err := db.writeRelease(ctx, tx, r); err != nil {
 				return err

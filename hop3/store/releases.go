@@ -32,6 +32,7 @@ type releaseSpec struct {
 	Scaling      map[string]hop3.Scaling `json:"scaling,omitempty"`
 	Cron         []hop3.CronEntry        `json:"cron,omitempty"`
 	Ref          *hop3.RefMove           `json:"ref,omitempty"`
+	Took         time.Duration           `json:"took,omitempty"`
 }
 
 // NewRelease stores r under the app's next number, which is never used twice,
@@ -169,7 +170,7 @@ func (db *DB) scanRelease(row scanner) (r hop3.Release, err error) {
 	}
 	r.Commit, r.Branch, r.Author, r.Subject, r.User = s.Commit, s.Branch, s.Author, s.Subject, s.User
 	r.Artifact, r.Processes, r.Health, r.StartTimeout = s.Artifact, s.Processes, s.Health, s.StartTimeout
-	r.Hosts, r.AllowHTTP, r.Ref = s.Hosts, s.AllowHTTP, s.Ref
+	r.Hosts, r.AllowHTTP, r.Ref, r.Took = s.Hosts, s.AllowHTTP, s.Ref, s.Took
 	r.Origins, r.Limits, r.Scaling, r.Cron = s.Origins, s.Limits, s.Scaling, s.Cron
 	return r, nil
 }
@@ -181,7 +182,7 @@ func (db *DB) encodeRelease(r hop3.Release) (env, spec string, err error) {
 	text, err := json.Marshal(releaseSpec{
 		Commit: r.Commit, Branch: r.Branch, Author: r.Author, Subject: r.Subject, User: r.User,
 		Artifact: r.Artifact, Processes: r.Processes, Health: r.Health, StartTimeout: r.StartTimeout,
-		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref,
+		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref, Took: r.Took,
 		Origins: r.Origins, Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
 	})
 	return env, string(text), err
