@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/routing"
 	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
@@ -204,6 +205,9 @@ func (a *App) Cleanup() error {
 	_, err := cores.Delete(a.config.Home)
 	return err
 }
+
+// Keeper returns what keeps the server's certificates.
+func (a *App) Keeper() *certs.Keeper { return a.core.Keeper }
 
 // RoutingTable returns the server's routing table.
 func (a *App) RoutingTable() *routing.Table { return a.core.Table }

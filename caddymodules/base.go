@@ -26,8 +26,7 @@ type BaseOptions struct {
 	ControlHosts []string
 	// ControlHandlers answer for ControlHosts and at RPCAddress.
 	ControlHandlers []json.RawMessage
-	Email           string   // for the certificate authority
-	ACMEDirectory   string   // another certificate authority than Let's Encrypt
+	ACME            ACMEOptions
 	TrustedProxies  []string // CIDRs of proxies in front of us, whose X-Forwarded-* count
 	LogLevel        string   // "" means WARN
 	// Listeners are sockets that are open already, as Caddy writes their
@@ -50,7 +49,11 @@ func BaseConfig(o BaseOptions) ([]byte, error) {
 		cfg.AppsRaw["hop3"] = o.App
 	}
 	if o.HTTPSPort != 0 {
-		cfg.AppsRaw["tls"] = caddyconfig.JSON(baseTLS(o), &warnings)
+		tls, err := baseTLS(o)
+		if err != nil {
+			return nil, err
+		}
+		cfg.AppsRaw["tls"] = caddyconfig.JSON(tls, &warnings)
 		cfg.AppsRaw["pki"] = json.RawMessage(`{"certificate_authorities": {"local": {"install_trust": false}}}`)
 	}
 	return json.Marshal(cfg)

@@ -63,7 +63,7 @@ func TestTheBaseConfigurationIsValid(t *testing.T) {
 	home := t.TempDir()
 	config, err := BaseConfig(BaseOptions{
 		Home: home, HTTPPort: 80, HTTPSPort: 443, HTTP3: true, RPCAddress: "127.0.0.1:8000",
-		ControlHosts: []string{"hop3.example.com", "192.0.2.1"}, Email: "admin@example.com",
+		ControlHosts: []string{"hop3.example.com", "192.0.2.1"}, ACME: ACMEOptions{Email: "admin@example.com"},
 		ControlHandlers: []json.RawMessage{[]byte(`{"handler": "static_response"}`)},
 		TrustedProxies:  []string{"10.0.0.0/8"},
 		App:             []byte(`{"home": "` + home + `"}`),
@@ -89,7 +89,7 @@ func TestTheAdminAPIIsOff(t *testing.T) {
 func TestModulesAreRegistered(t *testing.T) {
 	for _, id := range []string{
 		"hop3", "hop3.proxies.caddy", "http.handlers.hop3_apps", "http.handlers.hop3_rpc", "http.reverse_proxy.upstreams.hop3",
-		"http.reverse_proxy.selection_policies.hop3", "tls.permission.hop3",
+		"http.reverse_proxy.selection_policies.hop3", "tls.permission.hop3", "tls.get_certificate.hop3",
 	} {
 		if _, err := caddy.GetModule(id); err != nil {
 			t.Error(err)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/auth"
+	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
 	"github.com/abilian/hop3/hop3/git"
 	"github.com/abilian/hop3/hop3/platform"
@@ -38,6 +41,7 @@ type core struct {
 	Streams  *stream.Hub
 	Table    *routing.Table
 	Repos    *git.Repositories
+	Keeper   *certs.Keeper
 
 	config   *serverconfig.Config
 	builders atomic.Pointer[[]hop3.Builder]
@@ -90,7 +94,24 @@ func running(home string) *core {
 }
 
 func newCore(config *serverconfig.Config, logger *zap.Logger) *core {
-	return &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{}, gate: newGate()}
+	c := &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{}, gate: newGate()}
+	c.Keeper = certs.New(certs.Options{
+		AppOf:  c.Table.AppOf,
+		Hosts:  c.eagerHosts,
+		Dir:    filepath.Join(config.Home, "certificates"),
+		Own:    []string{config.ControlHost()},
+		Logger: logger.Named("certificates"),
+	})
+	return c
+}
+
+// eagerHosts are the hosts that have a certificate before their first visitor:
+// those that users gave their apps. The names under the server's own may be
+// many, and authorities count: they get theirs when somebody comes.
+func (c *core) eagerHosts() []string {
+	return slices.DeleteFunc(c.Table.Hosts(), func(host string) bool {
+		return strings.HasSuffix(host, "."+c.config.BaseDomain)
+	})
 }
 
 // start opens what the configuration names and brings the apps back. It does
@@ -148,6 +169,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		Prober:   &ready.Prober{},
 		Auth:     credentials,
 		Files:    disk.Files{},
+		Certs:    c.Keeper,
 		Logger:   c.logger,
 		Settings: c.settings(box),
 	}
@@ -160,6 +182,9 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 	c.Platform.Begin()
 	c.Table.SetWaker(c.Platform.Wake)
 	c.Table.SetReady()
+	if c.config.HTTPSPort != 0 {
+		c.Platform.Go("certificates", c.Keeper.Run)
+	}
 	if err := c.openAPI(home); err != nil {
 		return err
 	}
@@ -233,7 +258,9 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 func (c *core) Destruct() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closeLocked()
+	err := c.closeLocked()
+	c.Keeper.Close()
+	return err
 }
 
 // closeHost ends the host commands. They have a moment only: one may follow a

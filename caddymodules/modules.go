@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"github.com/caddyserver/certmagic"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -25,6 +26,7 @@ func init() {
 	caddy.RegisterModule((*Selection)(nil))
 	caddy.RegisterModule((*RepeatOnce)(nil))
 	caddy.RegisterModule((*Permission)(nil))
+	caddy.RegisterModule((*Certificates)(nil))
 	caddy.RegisterModule((*Proxy)(nil))
 
 	httpcaddyfile.RegisterGlobalOption("hop3", parseApp)
@@ -64,6 +66,11 @@ var (
 	_ caddy.Provisioner           = (*Permission)(nil)
 	_ caddytls.OnDemandPermission = (*Permission)(nil)
 	_ caddyfile.Unmarshaler       = (*Permission)(nil)
+
+	_ caddy.Provisioner     = (*Certificates)(nil)
+	_ certmagic.Manager     = (*Certificates)(nil)
+	_ caddyfile.Unmarshaler = (*Certificates)(nil)
+	_ keeperSource          = (*App)(nil)
 
 	_ hop3.Proxy = (*Proxy)(nil)
 )

@@ -141,10 +141,12 @@ func caddyConfig(c *serverconfig.Config, settings map[string]string, open socket
 		RPCAddress:      net.JoinHostPort(c.Host, strconv.Itoa(c.Port)),
 		ControlHosts:    []string{c.ControlHost()},
 		ControlHandlers: []json.RawMessage{json.RawMessage(`{"handler":"hop3_rpc"}`), json.RawMessage(`{"handler":"static_response","status_code":404,"body":"Hop3: there is nothing here but the API.\n"}`)},
-		Email:           c.ACMEEmail,
-		ACMEDirectory:   c.ACMEServer,
-		LogLevel:        c.LogLevel,
-		Listeners:       listeners,
+		ACME: caddymodules.ACMEOptions{
+			SelfSigned: c.ACME.Engine == "self-signed", Directory: c.ACME.Server, Email: c.ACME.Email, RootCA: c.ACME.RootCA,
+			KeyID: c.ACME.KeyID, MACKey: c.ACME.MACKey, DNSProvider: c.ACME.DNSProvider, DNSSettings: c.ACME.DNSConfig,
+		},
+		LogLevel:  c.LogLevel,
+		Listeners: listeners,
 	})
 }
 

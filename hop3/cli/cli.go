@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 
 	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/client"
@@ -112,6 +114,9 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	if words, err = p.fillIn(ctx, words); err != nil {
 		return err
 	}
+	if p.flags.force && strings.HasPrefix(strings.Join(words, " "), "cert renew") {
+		words = append(words, "--force") // means more to it than not to ask
+	}
 	c, err := p.connect()
 	if err != nil {
 		return err
@@ -119,9 +124,17 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	if err := p.confirm(ctx, c, words); err != nil {
 		return err
 	}
-	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity)}, nil)
+	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: slices.Contains(words, "--wait")}, nil)
 	if err != nil {
 		return err
+	}
+	if n := len(res.Items); n > 0 && res.Items[n-1].T == api.KindStream {
+		stream := res.Items[n-1].StreamID
+		res.Items = res.Items[:n-1]
+		if err := p.show(res); err != nil {
+			return err
+		}
+		return p.follow(ctx, c, stream)
 	}
 	return p.show(res)
 }

@@ -117,6 +117,24 @@ func (p *program) followDeploy(ctx context.Context, c *client.Client, id string)
 	return nil
 }
 
+// follow shows what the server does after a change that is done. Whoever
+// interrupts only stops watching.
+func (p *program) follow(ctx context.Context, c *client.Client, id string) error {
+	done, err := c.FollowDeploy(ctx, id, func(l api.LogEvent) {
+		p.printer.item(api.Item{T: api.KindLog, Msg: l.Msg, Level: l.Level, Color: l.Color}, nil)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return exitf(api.ExitNetwork, "The server could not be followed to the end: %v", err)
+	case !done.Success:
+		p.printer.item(api.Failure("%s", done.Error), nil)
+		return exit{code: api.ExitGeneral}
+	}
+	return nil
+}
+
 // showPlan is deploy --dry-run.
 func (p *program) showPlan(app, dir string, a *packed) error {
 	server, err := p.server()

@@ -11,11 +11,11 @@ var scoped = set(
 	"env show", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
 	"cron list", "cron run", "cron logs",
 	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
-	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup",
+	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup", "cert add", "cert remove",
 )
 
 // optional are the commands to which only an --app that was given belongs.
-var optional = set("app create", "app launch")
+var optional = set("app create", "app launch", "cert list", "cert status", "cert renew")
 
 // dangerous are the commands that ask before they act. Those of typed want the
 // name of what goes.

@@ -22,6 +22,9 @@ func (p *program) fillIn(ctx context.Context, words []string) ([]string, error) 
 	if len(words) < 2 {
 		return words, nil
 	}
+	if words[0] == "cert" && words[1] == "add" {
+		return p.fillInFiles(words)
+	}
 	before, ok := withPassword[words[0]+" "+words[1]]
 	if !ok {
 		return words, nil
@@ -69,6 +72,23 @@ func (p *program) password(ctx context.Context, file string) (string, error) {
 	}
 	line, _, _ := strings.Cut(string(content), "\n")
 	return strings.TrimRight(line, "\r"), nil
+}
+
+// fillInFiles replaces the files of `cert add` by what is in them.
+func (p *program) fillInFiles(words []string) ([]string, error) {
+	app, args, err := option(words[2:], "--app")
+	if err != nil {
+		return nil, err
+	}
+	out := []string{"cert", "add", "--app", app, "--"}
+	for _, file := range args {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, exitf(api.ExitUsage, "%v", err)
+		}
+		out = append(out, string(content))
+	}
+	return out, nil
 }
 
 // fillInKey lets `key add` take a file, or "-" for the input; `key add USER

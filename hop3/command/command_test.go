@@ -52,6 +52,11 @@ auth p
 auth get-token p
 auth logout u
 auth whoami u
+cert u
+cert add u
+cert list u
+cert remove u
+cert renew u
 config u
 config check u
 config migrate procfile u

@@ -18,13 +18,20 @@ func domainCommands() []Command {
 		return Command{Name: "domain " + name, Aliases: []string{"domains " + name}, Summary: summary, Usage: usage, App: NeedsApp, Min: min, Max: most,
 			Run: func(ctx context.Context, c *Call) ([]api.Item, error) { return c.changeDomains(ctx, f) }}
 	}
-	return []Command{
+	wait := Flag{Name: "wait", Help: "until they have certificates, or why they have none"}
+	rows := []Command{
 		{Name: "domain list", Aliases: []string{"domains list"}, Summary: "List the host names of an app", App: NeedsApp, Run: domainList},
 		change("add", "Give an app host names", 1, (*platform.Platform).AddDomains),
 		change("remove", "Take host names from an app", 1, (*platform.Platform).RemoveDomains),
 		change("set", "Replace the host names of an app", 1, (*platform.Platform).SetDomains),
 		change("clear", "Take all host names but the server's from an app", 0, (*platform.Platform).SetDomains),
 	}
+	for i := range rows {
+		if name := rows[i].Name; name == "domain add" || name == "domain set" {
+			rows[i].Flags = append(rows[i].Flags, wait)
+		}
+	}
+	return rows
 }
 
 func domainList(ctx context.Context, c *Call) ([]api.Item, error) {
@@ -64,7 +71,11 @@ func (c *Call) changeDomains(ctx context.Context, verb domainVerb) ([]api.Item, 
 	if change.Release > 0 {
 		items = append(items, api.Text("Release v%d is live with it.", change.Release))
 	}
-	return append(items, api.Summary("changed the host names of %s: %s.", c.App, tally(change))), nil
+	items = append(items, api.Summary("changed the host names of %s: %s.", c.App, tally(change)))
+	if c.Has("wait") && len(change.Added) > 0 {
+		return c.waitForCertificates(ctx, change.Added, items)
+	}
+	return items, nil
 }
 
 // tally returns "2 added, 1 removed".

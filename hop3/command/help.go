@@ -22,6 +22,7 @@ func helpCommands() []Command {
 var nouns = map[string]string{
 	"app":    "Applications: list, inspect, start, stop, run",
 	"auth":   "Tokens and who you are",
+	"cert":   "Certificates of host names",
 	"cron":   "What an app runs at certain times",
 	"domain": "Host names of an app",
 	"env":    "Environment variables of an app",

@@ -234,7 +234,7 @@ func (s *storeStory) hostConflict() {
 	s.ok(s.db.Commit(s.ctx, "shop", old))
 
 	err := s.db.Commit(s.ctx, "shop", s.release("shop", "new.test", "www.test"))
-	s.fails(err, hop3.CodeConflict, "The host www.test already belongs to app 'blog'.")
+	s.fails(err, hop3.CodeConflict, "Hostname 'www.test' is already used by app 'blog'.")
 	s.checkHosts(map[string]string{"www.test": "blog", "shop.test": "shop"})
 	app, err := s.db.App(s.ctx, "shop")
 	s.ok(err)

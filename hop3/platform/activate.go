@@ -70,6 +70,9 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 		say(out, "       %s", url)
 	}
 	p.tellHandover(out, a.old, switched, handover)
+	if !slices.Equal(a.old.Hosts, r.Hosts) {
+		p.wantCertificates(r.Hosts)
+	}
 	return a, nil
 }
 

@@ -51,8 +51,13 @@ func (p *Platform) AppStatus(ctx context.Context, name string) (AppStatus, error
 	if err != nil {
 		return AppStatus{}, err
 	}
-	// Looking at the ports of processes takes too long to do it for all apps.
-	return p.status(ctx, app, p.Prober.Diagnose)
+	// Looking at the ports of processes, and at the certificates, takes too
+	// long to do it for all apps.
+	s, err := p.status(ctx, app, p.Prober.Diagnose)
+	if err == nil && app.Awake() {
+		s.Problems = append(s.Problems, p.certificateTroubles(ctx, s.Release.Hosts)...)
+	}
+	return s, err
 }
 
 // status returns what there is to know of an app; diagnose, when given, looks

@@ -264,9 +264,11 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 		return hop3.Artifact{}, err
 	}
 	defer release()
-	limit := p.Settings.BuildTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, hop3.Errorf(hop3.CodeDeploy, "the build took longer than %s", limit))
-	defer cancel()
+	if limit := p.Settings.BuildTimeout; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, hop3.Errorf(hop3.CodeDeploy, "the build took longer than %s", limit))
+		defer cancel()
+	}
 	started := time.Now()
 	artifact, err := builder.Build(ctx, req)
 	if why := context.Cause(ctx); err != nil && hop3.CodeOf(why) == hop3.CodeDeploy {

@@ -128,7 +128,7 @@ func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop
 	if err := p.Store.DeleteApp(ctx, name); err != nil {
 		return err
 	}
-	return p.Files.Remove(grave)
+	return errors.Join(p.Certs.ForgetApp(name), p.Files.Remove(grave))
 }
 
 // stopAll stops every release of the app that has instances, also those that

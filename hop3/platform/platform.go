@@ -27,6 +27,7 @@ type Platform struct {
 	Prober   Prober
 	Auth     Authenticator
 	Files    Files
+	Certs    Certificates
 	Logger   *zap.Logger
 	Settings Settings
 
@@ -52,7 +53,7 @@ type Settings struct {
 	KeepReleases     int           // releases whose files are kept
 	ConcurrentBuilds int
 	WaitingBuilds    int           // builds that may wait for their turn
-	BuildTimeout     time.Duration // of one build
+	BuildTimeout     time.Duration // of one build; 0 for no limit
 	HTTPPort         int           // for the URLs told to people; 0 when closed
 	HTTPSPort        int
 	SSHPort          int
@@ -159,6 +160,29 @@ type Prober interface {
 	// Diagnose says what an instance that serves HTTP does with ports in
 	// place of listening on its own; "" when it does that.
 	Diagnose(i hop3.Instance) string
+}
+
+// Certificates keeps the certificates of the apps' hosts. See hop3/certs.
+type Certificates interface {
+	// Certificate tells what is known of a host's certificate.
+	Certificate(ctx context.Context, host string) hop3.Certificate
+	// Obtain gets a certificate for a host, or another one when renew says so,
+	// and waits for it. The error says what the authority said.
+	Obtain(ctx context.Context, host string, renew bool) error
+	// Want begins to get certificates for those of the hosts that have none.
+	Want(ctx context.Context, hosts ...string)
+	// AddCustom has an app use a certificate that its user brings, for those of
+	// its hosts that it is good for. A certificate that is of no use is a
+	// CodeInvalid error.
+	AddCustom(app string, hosts []string, chain, key []byte) (hop3.Certificate, error)
+	// RemoveCustom takes those away that are good for host: CodeNotFound when
+	// there are none.
+	RemoveCustom(app, host string) error
+	// ForgetApp removes all that users of an app brought.
+	ForgetApp(app string) error
+	// Addresses returns where a host points to, and the machine's own
+	// addresses.
+	Addresses(ctx context.Context, host string) (points, own []string, err error)
 }
 
 // Authenticator makes and checks what proves an identity. See hop3/auth.

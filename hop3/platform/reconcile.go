@@ -221,7 +221,7 @@ func (p *Platform) finishDestroys(ctx context.Context) error {
 		app, _, _ := strings.Cut(rest, ".")
 		dir := p.appsDir() + "/" + name
 		if _, err := p.Store.App(ctx, app); hop3.CodeOf(err) == hop3.CodeNotFound {
-			if err := p.Files.Remove(dir); err != nil {
+			if err := errors.Join(p.Certs.ForgetApp(app), p.Files.Remove(dir)); err != nil {
 				return fmt.Errorf("removing what is left of '%s': %w", app, err)
 			}
 			continue

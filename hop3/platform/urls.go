@@ -59,7 +59,7 @@ func (p *Platform) checkClaims(ctx context.Context, app string, hosts []string) 
 	}
 	for _, h := range hosts {
 		if owner := claimed[h]; owner != "" && owner != app {
-			return hop3.Errorf(hop3.CodeConflict, "The host %s already belongs to app '%s'.", h, owner)
+			return hop3.Errorf(hop3.CodeConflict, "Hostname '%s' is already used by app '%s'.", h, owner)
 		}
 	}
 	return nil

@@ -73,10 +73,11 @@ func (w *world) reboot() {
 		Repos:    w.repos,
 		Prober:   w.prober,
 		Files:    disk.Files{},
+		Certs:    fakeCerts{},
 		Logger:   zap.NewNop(),
 		Settings: Settings{
 			Home: w.home, BaseDomain: "localhost", StartTimeout: time.Second, DrainTimeout: time.Second,
-			KeepReleases: 2, ConcurrentBuilds: 2, BuildTimeout: time.Minute, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
+			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
 		},
 	}
 	p.clock = w.time.now
@@ -338,6 +339,18 @@ func (o *transcript) Log(l hop3.LogLine) {
 	defer o.mu.Unlock()
 	o.lines = append(o.lines, l.Text)
 }
+
+// fakeCerts knows of no certificate: the real ones, with a real authority, are
+// in tests/.
+type fakeCerts struct{ Certificates }
+
+func (fakeCerts) Certificate(_ context.Context, host string) hop3.Certificate {
+	return hop3.Certificate{Host: host}
+}
+
+func (fakeCerts) Want(context.Context, ...string) {}
+
+func (fakeCerts) ForgetApp(string) error { return nil }
 
 // until waits for what another goroutine brings about.
 func until(t *testing.T, what string, ok func() bool) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/auth"
+	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/cli"
 	"github.com/abilian/hop3/hop3/command"
 	"github.com/abilian/hop3/hop3/disk"
@@ -59,6 +60,7 @@ func newWorld(t *testing.T) *world {
 	p := &platform.Platform{
 		Store: db, Runtime: runtime, Proxy: routing.NewTable(), Repos: noGit{}, Prober: prober{}, Auth: keys, Files: disk.Files{},
 		Builders: func() []hop3.Builder { return []hop3.Builder{noBuild{}} },
+		Certs:    certs.New(certs.Options{AppOf: func(string) (string, bool) { return "", false }, Dir: t.TempDir()}),
 		Logger:   zap.NewNop(),
 		Settings: platform.Settings{
 			Home: home, BaseDomain: "localhost", StartTimeout: 20 * time.Second, StopGrace: 5 * time.Second, DrainTimeout: time.Second,

@@ -11,6 +11,18 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
+// ACME is how certificates for public names are asked for.
+type ACME struct {
+	Engine      string // acme, certbot or self-signed
+	Email       string
+	Server      string // URL of the directory; "" for Let's Encrypt
+	RootCA      string // file; "" for the machine's roots
+	KeyID       string // external account binding
+	MACKey      string
+	DNSProvider string
+	DNSConfig   string // JSON object; may hold secrets
+}
+
 // Config is a server's configuration, complete and valid. See keys.go for what
 // each setting means.
 type Config struct {
@@ -51,9 +63,8 @@ type Config struct {
 	MaxExtractedSize  int64 // bytes
 	MaxArchiveMembers int
 
-	LogLevel   string // debug, info, warn or error
-	ACMEEmail  string
-	ACMEServer string
+	LogLevel string // debug, info, warn or error
+	ACME     ACME
 
 	// Inert are the keys that were set and have no effect in this Hop3.
 	Inert []string

@@ -238,6 +238,15 @@ func httpsURL(text string) (string, error) {
 	return text, nil
 }
 
+// fileOrName is the path of a file. Hop3 (Python) has the name of an authority
+// there, which says nothing.
+func fileOrName(text string) (string, error) {
+	if !filepath.IsAbs(text) {
+		return "", nil
+	}
+	return absolutePath(text)
+}
+
 func hidden(text string) string {
 	if text == "" {
 		return ""

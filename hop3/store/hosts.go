@@ -81,7 +81,7 @@ func claimHosts(ctx context.Context, tx *sql.Tx, r hop3.Release) error {
 		if err := tx.QueryRowContext(ctx, "SELECT app FROM hosts WHERE host = $1", host).Scan(&owner); err != nil {
 			return fmt.Errorf("claiming %s for %s: %w", host, r.App, err)
 		}
-		return hop3.Errorf(hop3.CodeConflict, "The host %s already belongs to app '%s'.", host, owner)
+		return hop3.Errorf(hop3.CodeConflict, "Hostname '%s' is already used by app '%s'.", host, owner)
 	}
 	return nil
 }
