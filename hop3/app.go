@@ -24,6 +24,12 @@ type App struct {
 	// Scale is the wanted number of instances of each process type that is
 	// not at its default of 1.
 	Scale map[string]int
+	// HTTP holds the settings of the app's HTTP policy made by command. A
+	// release freezes its own copy.
+	HTTP HTTPSettings
+	// Maintenance closes the app to visitors, whichever release is live; nil
+	// when it is open.
+	Maintenance *Maintenance
 	// Asleep says that a running app has no instances because nobody asked
 	// for it: the next request starts them.
 	Asleep    bool

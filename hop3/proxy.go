@@ -32,6 +32,12 @@ type Route struct {
 	StaticRoot string
 	// AllowHTTP serves plain HTTP on real domains instead of redirecting it.
 	AllowHTTP bool
+	// Policy is what else is done with the requests; nil for nothing. It is
+	// immutable.
+	Policy *HTTPPolicy
+	// Dir is the absolute directory of the release's files, in which those
+	// that Policy names are.
+	Dir string
 	// Status says why there is no upstream: "stopped", "failed", "asleep" or
 	// "". The first request for an app that is asleep wakes it.
 	Status string

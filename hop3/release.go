@@ -33,7 +33,11 @@ type Release struct {
 	StartTimeout time.Duration
 	Hosts        []string
 	AllowHTTP    bool // plain HTTP is served too, not redirected
-	Limits       Limits
+	// HTTP is what the proxy does with the requests, nil for nothing special:
+	// the policy of HTTPLayers.
+	HTTP       *HTTPPolicy
+	HTTPLayers HTTPLayers
+	Limits     Limits
 	// Scaling says how the number of instances follows the load, and whether
 	// the app sleeps. The key ProcessWeb means the process that serves HTTP,
 	// whatever its type; there is no other key yet.
@@ -63,6 +67,7 @@ const (
 	ReleaseScale    ReleaseKind = "scale"
 	ReleaseRestart  ReleaseKind = "restart"
 	ReleaseRollback ReleaseKind = "rollback"
+	ReleaseHTTP     ReleaseKind = "http"
 )
 
 // ReleaseStatus is where a release is in its life.

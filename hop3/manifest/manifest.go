@@ -38,6 +38,7 @@ type Manifest struct {
 	DomainsOverride bool
 	Static          map[string]string // URL prefix -> directory
 	AllowHTTP       bool              // plain HTTP is not redirected to HTTPS
+	HTTP            hop3.HTTPSettings // of [http], valid
 	Ports           []Port
 	Limits          hop3.Limits
 	// Scaling holds the process types whose number of instances follows the

@@ -250,7 +250,7 @@ const phpWorkers = "PHP_CLI_SERVER_WORKERS"
 
 // route is where a release's requests go.
 func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
-	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), AllowHTTP: r.AllowHTTP}
+	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), AllowHTTP: r.AllowHTTP, Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build)}
 	for _, i := range instances {
 		if i.Upstream != "" {
 			route.Upstreams = append(route.Upstreams, i.Upstream)
@@ -262,5 +262,5 @@ func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
 // stoppedRoute keeps the hosts of an app whose release does not run, with the
 // reason visitors are told. It is no release's, so that the release can drain.
 func (p *Platform) stoppedRoute(r hop3.Release, status string) hop3.Route {
-	return hop3.Route{App: r.App, Hosts: r.Hosts, Status: status, AllowHTTP: r.AllowHTTP}
+	return hop3.Route{App: r.App, Hosts: r.Hosts, Status: status, AllowHTTP: r.AllowHTTP, Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build)}
 }

@@ -112,6 +112,7 @@ func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop
 	defer unlockRunning()
 	ctx = context.WithoutCancel(ctx)
 	p.running.forget(name)
+	p.running.maintain(name, nil)
 	defer p.barCron(name)()
 	p.endCron(ctx, name, errors.New("the app was destroyed"))
 	if err := p.Proxy.Remove(ctx, name); err != nil {

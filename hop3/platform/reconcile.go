@@ -86,6 +86,7 @@ func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.Release
 			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended before the deploy did"))
 		}
 	}
+	p.running.maintain(app.Name, app.Maintenance)
 	live, err := p.settleRef(ctx, app, releases)
 	if err != nil {
 		return hop3.ReleaseID{}, err

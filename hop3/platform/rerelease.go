@@ -112,7 +112,7 @@ func (p *Platform) checkTarget(app hop3.App, r hop3.Release) error {
 // that the next release starts from them.
 func (p *Platform) adoptSettings(ctx context.Context, r hop3.Release) error {
 	_, err := p.Store.UpdateApp(context.WithoutCancel(ctx), r.App, func(app *hop3.App) error {
-		app.Env, app.Scale = storedEnv(r), map[string]int{}
+		app.Env, app.Scale, app.HTTP = storedEnv(r), map[string]int{}, r.HTTPLayers.Set
 		for _, proc := range r.Processes {
 			if proc.Count != 1 {
 				app.Scale[proc.Type] = proc.Count

@@ -28,6 +28,8 @@ type releaseSpec struct {
 	StartTimeout time.Duration           `json:"start_timeout,omitempty"`
 	Hosts        []string                `json:"hosts,omitempty"`
 	AllowHTTP    bool                    `json:"allow_http,omitempty"`
+	HTTP         *hop3.HTTPPolicy        `json:"http,omitempty"`
+	HTTPLayers   hop3.HTTPLayers         `json:"http_layers,omitzero"`
 	Limits       hop3.Limits             `json:"limits,omitzero"`
 	Scaling      map[string]hop3.Scaling `json:"scaling,omitempty"`
 	Cron         []hop3.CronEntry        `json:"cron,omitempty"`
@@ -172,6 +174,7 @@ func (db *DB) scanRelease(row scanner) (r hop3.Release, err error) {
 	r.Artifact, r.Processes, r.Health, r.StartTimeout = s.Artifact, s.Processes, s.Health, s.StartTimeout
 	r.Hosts, r.AllowHTTP, r.Ref, r.Took = s.Hosts, s.AllowHTTP, s.Ref, s.Took
 	r.Origins, r.Limits, r.Scaling, r.Cron = s.Origins, s.Limits, s.Scaling, s.Cron
+	r.HTTP, r.HTTPLayers = s.HTTP, s.HTTPLayers
 	return r, nil
 }
 
@@ -184,6 +187,7 @@ func (db *DB) encodeRelease(r hop3.Release) (env, spec string, err error) {
 		Artifact: r.Artifact, Processes: r.Processes, Health: r.Health, StartTimeout: r.StartTimeout,
 		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref, Took: r.Took,
 		Origins: r.Origins, Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
+		HTTP: r.HTTP, HTTPLayers: r.HTTPLayers,
 	})
 	return env, string(text), err
 }
