@@ -11,7 +11,7 @@ import (
 // for concurrent use.
 type Claim struct {
 	table   *Table
-	host    string
+	host    string // "" for a claim on an app by its name
 	found   found
 	version *version
 }
@@ -40,7 +40,7 @@ func (c *Claim) Follow() *hop3.Route {
 	if c.found.entry.current.Load() == c.version {
 		return &c.version.route
 	}
-	found, v := c.table.claim(c.host)
+	found, v := c.again()
 	if v == nil {
 		return nil
 	}
@@ -70,6 +70,13 @@ func (c *Claim) Wake(ctx context.Context) (*hop3.Route, error) {
 // Release counts the request out. It is called exactly once, after the last
 // use of the claim.
 func (c *Claim) Release() { c.version.release() }
+
+func (c *Claim) again() (found, *version) {
+	if c.host == "" {
+		return c.table.claimApp(c.found.entry.app)
+	}
+	return c.table.claim(c.host)
+}
 
 func (t *Table) claim(host string) (found, *version) {
 	for {
