@@ -3,7 +3,9 @@ package hop3
 import (
 	"maps"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // HTTPPolicy is what the proxy does with an app's requests besides passing
@@ -124,6 +126,14 @@ type Maintenance struct {
 	Message string `json:"message,omitempty"`
 	// Allow are the networks whose clients get to the app nevertheless.
 	Allow []string `json:"allow,omitempty"`
+}
+
+// Validate reports a CodeInvalid error unless the message is a short text.
+func (m Maintenance) Validate() error {
+	if len(m.Message) > 1000 || !utf8.ValidString(m.Message) || strings.ContainsFunc(m.Message, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return Errorf(CodeInvalid, "a message has at most 1000 bytes, all of one line")
+	}
+	return nil
 }
 
 // HTTPRoute sends the requests below a path prefix to another app.

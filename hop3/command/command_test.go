@@ -83,10 +83,18 @@ git u
 git setup u
 help p
 help commands p
+http u
+http basic-auth add u
+http basic-auth remove u
+http set u
+http show u
+http unset u
 key u
 key add u
 key list u
 key remove u
+maintenance off u
+maintenance on u
 plugin u
 plugin list u
 ps u

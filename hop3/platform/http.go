@@ -42,9 +42,6 @@ func (p *Platform) HTTP(ctx context.Context, name string) (HTTPStatus, error) {
 // running app has them at once, by a new release; they stay over deploys. It
 // returns the number of that release, 0 when nothing runs or nothing changed.
 func (p *Platform) SetHTTP(ctx context.Context, who Actor, name string, set hop3.HTTPSettings, unset []string, out hop3.Output) (release int, err error) {
-	if err := set.Validate(); err != nil {
-		return 0, err
-	}
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return 0, err
@@ -52,6 +49,9 @@ func (p *Platform) SetHTTP(ctx context.Context, who Actor, name string, set hop3
 	defer unlock()
 	app, err := p.Store.App(ctx, name)
 	if err != nil {
+		return 0, err
+	}
+	if err := set.Validate(); err != nil {
 		return 0, err
 	}
 	for _, key := range unset {
@@ -168,6 +168,11 @@ func (p *Platform) tellHTTP(ctx context.Context, out hop3.Output, r hop3.Release
 	}
 }
 
+// HashPassword returns the hash of a visitor's password.
+func (p *Platform) HashPassword(password string) (string, error) {
+	return p.Auth.HashPassword(password)
+}
+
 // checkRoutes refuses routes to apps that are not there, or to the app itself.
 func (p *Platform) checkRoutes(ctx context.Context, name string, settings hop3.HTTPSettings) error {
 	policy, err := settings.Policy()
@@ -188,6 +193,11 @@ func (p *Platform) checkRoutes(ctx context.Context, name string, settings hop3.H
 // SetMaintenance closes an app to visitors, or opens it with nil. It is the
 // app's, not a release's: deploys go on behind it, and it starts nothing.
 func (p *Platform) SetMaintenance(ctx context.Context, name string, m *hop3.Maintenance) error {
+	if m != nil {
+		if err := m.Validate(); err != nil {
+			return err
+		}
+	}
 	unlock, err := p.lockRunning(ctx, name)
 	if err != nil {
 		return err
