@@ -30,7 +30,7 @@ func (s *server) policed(app string, upstream []string, settings ...string) hop3
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := hop3.Route{App: app, Release: 1, Hosts: []string{app + ".localhost", app + ".example.com", "www." + app + ".example.com"}, Upstreams: upstream, Policy: p}
+	r := hop3.Route{App: app, Release: 1, Hosts: append([]string{app + ".localhost"}, s.hosts...), Upstreams: upstream, Policy: p}
 	if p != nil && p.AllowHTTP != nil {
 		r.AllowHTTP = *p.AllowHTTP
 	}
@@ -49,6 +49,7 @@ func hashed(t testing.TB, password string) string {
 
 func TestPolicy_Headers(t *testing.T) {
 	s := startServer(t)
+	s.hosts = []string{"blog.example.com"}
 	app := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", "leaky/1.0")
 		w.Header().Set("X-Frame-Options", "ALLOWALL")
@@ -77,6 +78,7 @@ func TestPolicy_Headers(t *testing.T) {
 
 func TestPolicy_Redirects(t *testing.T) {
 	s := startServer(t)
+	s.hosts = []string{"blog.example.com", "www.blog.example.com"}
 	s.policed("blog", []string{backend(t, says("ok"))}, "canonical-host", "www.blog.example.com", "hsts", "on")
 	port := fmt.Sprint(s.options.HTTPSPort)
 	for from, want := range map[string]string{
@@ -315,7 +317,7 @@ func TestPolicy_Timeout(t *testing.T) {
 			}
 		case "/stream":
 			w.(http.Flusher).Flush()
-			time.Sleep(400 * time.Millisecond) // longer than the limit, which is for the beginning only
+			<-time.After(400 * time.Millisecond) // longer than the limit, which is for the beginning only
 			fmt.Fprint(w, "end")
 		case "/upload":
 			io.Copy(io.Discard, r.Body)
@@ -333,7 +335,7 @@ func TestPolicy_Timeout(t *testing.T) {
 	read, write := io.Pipe()
 	go func() {
 		for range 6 {
-			time.Sleep(80 * time.Millisecond) // an upload that takes longer than the limit
+			<-time.After(80 * time.Millisecond) // an upload that takes longer than the limit
 			write.Write([]byte("x"))
 		}
 		write.Close()
