@@ -86,6 +86,9 @@ func requestPolicy(r *http.Request) *policy {
 func (a *Apps) servePolicy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, claim *routing.Claim, sentOn bool) error {
 	p := a.policyOf(claim)
 	caddyhttp.SetVar(r.Context(), policyVar, p)
+	if done, err := a.tryOut(w, r, next, claim, p); done {
+		return err
+	}
 	answer := p.answer(w, r, claim)
 	if done, err := a.refuse(answer, r, claim, p, sentOn); done {
 		return err

@@ -35,6 +35,9 @@ type Route struct {
 	// Policy is what else is done with the requests; nil for nothing. It is
 	// immutable.
 	Policy *HTTPPolicy
+	// Canary is a release that gets a part of the requests; nil for none. With
+	// one there is a Policy.
+	Canary *CanaryRoute
 	// Dir is the absolute directory of the release's files, in which those
 	// that Policy names are.
 	Dir string

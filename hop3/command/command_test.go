@@ -52,6 +52,9 @@ auth p
 auth get-token p
 auth logout u
 auth whoami u
+canary abort u
+canary promote u
+canary status u
 cert u
 cert add u
 cert list u

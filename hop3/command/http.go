@@ -3,9 +3,11 @@ package command
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
@@ -20,6 +22,9 @@ func httpCommands() []Command {
 		{Name: "http basic-auth add", Summary: "Ask visitors of an app for a password", Usage: "USER [PASSWORD]", App: NeedsApp, Min: 1, Max: 2, Run: httpAuthAdd,
 			Flags: []Flag{{Name: "generate", Help: "make a password, and show it once"}}},
 		{Name: "http basic-auth remove", Summary: "Take a visitor's password away", Usage: "USER", App: NeedsApp, Min: 1, Max: 1, Run: httpAuthRemove},
+		{Name: "canary status", Summary: "Show how a release fares that is tried out", App: NeedsApp, Run: canaryStatus},
+		{Name: "canary promote", Summary: "Let the release that is tried out serve all", App: NeedsApp, Run: canaryPromote},
+		{Name: "canary abort", Summary: "Take the release that is tried out back", App: NeedsApp, Run: canaryAbort},
 		{Name: "maintenance on", Summary: "Close an app to visitors", App: NeedsApp, Run: maintenanceOn,
 			Flags: []Flag{{Name: "message", Value: "TEXT", Help: "what visitors read"}, {Name: "allow", Value: "NETWORK", Help: "who gets in nevertheless"}}},
 		{Name: "maintenance off", Summary: "Open an app to visitors again", App: NeedsApp, Run: maintenanceOff},
@@ -162,4 +167,29 @@ func maintenanceOff(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	return []api.Item{api.Summary("opened %s.", c.App)}, nil
+}
+
+func canaryStatus(ctx context.Context, c *Call) ([]api.Item, error) {
+	s, err := c.Platform.Canary(ctx, c.App)
+	if err != nil {
+		return nil, err
+	}
+	table := api.Table([]string{"Release", "Share", "Since", "Of", "Requests", "Errors", "p99"})
+	table.Rows = append(table.Rows, []any{fmt.Sprintf("v%d", s.Release), fmt.Sprintf("%d%%", s.Canary.Percent), s.Since.Round(time.Second).String(), s.Canary.For.String(),
+		s.Verdict.Requests, fmt.Sprintf("%.3g%%", s.Verdict.ErrorRate()), s.Verdict.P99.Round(100 * time.Microsecond).String()})
+	return []api.Item{api.Text("v%d of '%s' is tried out beside v%d.", s.Release, c.App, s.Live), table}, nil
+}
+
+func canaryPromote(ctx context.Context, c *Call) ([]api.Item, error) {
+	if err := c.Platform.DecideCanary(ctx, c.Actor(), c.App, true); err != nil {
+		return nil, err
+	}
+	return []api.Item{api.Summary("promoted the canary of %s; its deploy goes on.", c.App)}, nil
+}
+
+func canaryAbort(ctx context.Context, c *Call) ([]api.Item, error) {
+	if err := c.Platform.DecideCanary(ctx, c.Actor(), c.App, false); err != nil {
+		return nil, err
+	}
+	return []api.Item{api.Summary("took the canary of %s back; its deploy fails.", c.App)}, nil
 }

@@ -29,6 +29,8 @@ type running struct {
 	troubles map[string]string      // of apps that are asleep: why the last wake failed
 	probes   chan struct{}          // holds a value for each health check under way
 
+	canaries sync.Map // app -> *trial, of releases that are tried out
+
 	closed sync.Map // app -> *hop3.Maintenance, of those closed to visitors
 }
 

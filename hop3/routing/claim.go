@@ -14,6 +14,7 @@ type Claim struct {
 	host    string // "" for a claim on an app by its name
 	found   found
 	version *version
+	tried   *canary // nil but for a claim on a release that is tried out
 }
 
 // Claim counts a request for host in. It returns false when the host is
@@ -37,7 +38,7 @@ func (c *Claim) Local() bool { return c.found.local }
 // that is live, not the one that was. It returns nil, and the claim stays
 // where it is, when nobody answers for the host any more.
 func (c *Claim) Follow() *hop3.Route {
-	if c.found.entry.current.Load() == c.version {
+	if c.found.entry.current.Load() == c.version || c.tried != nil && !c.version.retired.Load() {
 		return &c.version.route
 	}
 	found, v := c.again()
@@ -45,7 +46,7 @@ func (c *Claim) Follow() *hop3.Route {
 		return nil
 	}
 	c.version.release()
-	c.found, c.version = found, v
+	c.found, c.version, c.tried = found, v, nil
 	return &v.route
 }
 

@@ -46,6 +46,7 @@ type version struct {
 	atRetire atomic.Int64  // requests under way when it was retired
 	failures atomic.Int64  // of those
 	prepared prepared
+	canary   *canary // nil for none
 }
 
 const (
