@@ -130,12 +130,12 @@ func TestHTTPVariables(t *testing.T) {
 		t.Error(err)
 	}
 	all := strings.Join(notes, "\n")
-	for _, name := range []string{"TRAEFIK_CACHE_CONTROL is not used", "NGINX_INCLUDE_FILE has no effect", "NGINX_CACHE_SIZE has no effect", "NGINX_CLOUDFLARE_ACL has no effect", "CADDY_NONSENSE has no effect"} {
+	for _, name := range []string{"TRAEFIK_CACHE_CONTROL is not used", "NGINX_INCLUDE_FILE has no effect", "NGINX_CACHE_SIZE has no effect", "NGINX_CLOUDFLARE_ACL has no effect", "CADDY_NONSENSE has no effect", "NGINX_STATIC_PATHS has no effect"} {
 		if strings.Count(all, name) != 1 {
 			t.Errorf("%q is not told once in:\n%s", name, all)
 		}
 	}
-	if len(notes) != 5 {
+	if len(notes) != 6 {
 		t.Errorf("%q", notes)
 	}
 	if settings, notes := HTTPVariables(Env{"NGINX_HTTPS_ONLY": "perhaps", "CADDY_CACHE_PREFIXES": "/a;b\r\nX: y"}); len(settings) != 0 || len(notes) < 2 {

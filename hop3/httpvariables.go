@@ -32,10 +32,10 @@ func HTTPVariables(vars Env) (settings HTTPSettings, notes []string) {
 // is none we know.
 func noEffect(proxy, knob string) string {
 	switch knob {
-	case "HTTPS_ONLY", "STATIC_PATHS", "CACHE_PREFIXES", "CACHE_CONTROL":
+	case "HTTPS_ONLY", "CACHE_PREFIXES", "CACHE_CONTROL", "DISABLE_COMPRESSION":
 		return ""
-	case "DISABLE_COMPRESSION":
-		return ""
+	case "STATIC_PATHS":
+		return "[static] of hop3.toml maps paths to directories"
 	case "AUTO_HTTPS":
 		return "certificates are the server's to get"
 	case "INCLUDE_FILE":
