@@ -13,7 +13,7 @@ import (
 func TestCanary(t *testing.T) {
 	s := startServer(t)
 	live := s.policed("blog", []string{backend(t, says("live"))}, "headers.X-Live", "1")
-	try := hop3.CanaryRoute{Release: 2, Percent: 25, Policy: &hop3.HTTPPolicy{Headers: map[string]string{"X-Canary": "1"}}, Upstreams: []string{backend(t, func(w http.ResponseWriter, r *http.Request) {
+	try := hop3.CanaryRoute{Release: 2, Percent: 25, Policy: &hop3.HTTPPolicy{Sticky: true, Headers: map[string]string{"X-Canary": "1"}}, Upstreams: []string{backend(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/bad":
 			w.WriteHeader(500)

@@ -7,6 +7,8 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -28,8 +30,8 @@ func (s *Selection) stick(pool reverseproxy.UpstreamPool, r *http.Request, w htt
 	}
 	u := s.choose(pool, r, w)
 	cookie := http.Cookie{Name: stickyCookie, Value: p.mark(u.Dial), Path: "/", HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteLaxMode}
-	w.Header().Del("Set-Cookie") // of an attempt before this one: the app has not answered yet
-	w.Header().Add("Set-Cookie", cookie.String())
+	h := w.Header() // that of an attempt before this one goes: the app has not answered yet
+	h["Set-Cookie"] = append(slices.DeleteFunc(h["Set-Cookie"], func(c string) bool { return strings.HasPrefix(c, stickyCookie+"=") }), cookie.String())
 	return u
 }
 

@@ -43,7 +43,7 @@ func noEffect(proxy, knob string) string {
 	case "ALLOW_GIT_FOLDERS":
 		return "files whose names begin with a dot are never served, and what a process answers is its own"
 	case "CLOUDFLARE_ACL":
-		return "the server's setting of trusted proxies says whose word on a client's address counts"
+		return "the server's HOP3_TRUSTED_PROXIES says whose word on a client's address counts"
 	case "IPV4_ADDRESS", "IPV6_ADDRESS":
 		return "the server listens for all apps alike"
 	}

@@ -153,12 +153,12 @@ func (j *judgingProxy) Verdict(hop3.ReleaseID) hop3.Verdict {
 // what ends the deploy.
 func tried(t *testing.T, w *world, verdict hop3.Verdict, span string) (*judgingProxy, chan error) {
 	t.Helper()
+	judge := &judgingProxy{fakeProxy: w.proxy, verdict: verdict}
+	w.Proxy = judge
 	w.deployed("1")
 	if _, err := w.SetHTTP(t.Context(), alice, "blog", hop3.HTTPSettings{"canary": "10% for " + span + " errors 5% p99 100ms"}, nil, w.out); err != nil {
 		t.Fatal(err)
 	}
-	judge := &judgingProxy{fakeProxy: w.proxy, verdict: verdict}
-	w.Proxy = judge
 	done := make(chan error, 1)
 	go func() {
 		_, err := w.Deploy(t.Context(), alice, w.request("2"))

@@ -1,6 +1,10 @@
 package serverconfig
 
-import "time"
+import (
+	"time"
+
+	"github.com/abilian/hop3/hop3"
+)
 
 // key is a row of the table of settings.
 type key struct {
@@ -32,6 +36,9 @@ var keys = append([]key{
 	{name: "BIND",
 		set: to(func(c *Config) *string { return &c.Bind }, addressOrAll),
 		doc: "the address of the public listeners; empty for all"},
+	{name: "HOP3_TRUSTED_PROXIES",
+		set: to(func(c *Config) *[]string { return &c.TrustedProxies }, hop3.ParseNetworks),
+		doc: "networks of proxies in front of the server, whose X-Forwarded-For and -Proto count; empty for none"},
 	{name: "HTTP_PORT", fallbackFor: privileged("80", "8080"),
 		set: to(func(c *Config) *int { return &c.HTTPPort }, portOrOff),
 		doc: "the port for HTTP; 0 or off closes it"},
