@@ -35,6 +35,9 @@ type Push struct {
 // BeginPush prepares the app and its repository for a push, creating both when
 // there are none. The caller must call Settle.
 func (p *Platform) BeginPush(ctx context.Context, who Actor, app string, out hop3.Output) (*Push, error) {
+	if err := p.checkDisk(ctx, app, "", out); err != nil {
+		return nil, err
+	}
 	created, err := p.ensureApp(ctx, who, app, out)
 	if err != nil {
 		return nil, err
@@ -131,6 +134,7 @@ func (push *Push) Settle(ctx context.Context, exit error) {
 			return
 		}
 		a.revert(hop3.Errorf(hop3.CodeConflict, "git did not move the branch after the deploy; the release was taken back"))
+		push.tellTakenBack()
 		p.Logger.Error("a pushed release was taken back", zap.String("app", push.app), zap.Errors("why", []error{err, exit}))
 		return
 	}
@@ -140,6 +144,15 @@ func (push *Push) Settle(ctx context.Context, exit error) {
 	if push.created || push.branch {
 		push.undoUnused(ctx)
 	}
+}
+
+// tellTakenBack tells a pusher, who has read that the release is live.
+func (push *Push) tellTakenBack() {
+	why := ""
+	if left, _, err := push.p.room(); err == nil && (left.bytes < 1<<20 || left.files < 100) {
+		why = "the server's disk is full: "
+	}
+	tell(push.out, 0, "red", "       %sgit could not move the branch, so the release was taken back", why)
 }
 
 // undoUnused takes back what was made for a push that brought nothing: the
@@ -156,12 +169,25 @@ func (push *Push) undoUnused(ctx context.Context) {
 			return nil
 		})
 	}
-	if refs, refsErr := p.Repos.Refs(ctx, push.app); push.created && refsErr == nil && len(refs) == 0 {
-		err = errors.Join(err, p.DestroyApp(ctx, push.who, push.app, hop3.Discard))
+	if push.created {
+		err = errors.Join(err, p.undoCreated(ctx, push.who, push.app))
 	}
 	if err != nil {
 		p.Logger.Warn("undoing an empty push", zap.String("app", push.app), zap.Error(err))
 	}
+}
+
+// undoCreated takes an app back that was made for what then brought nothing.
+func (p *Platform) undoCreated(ctx context.Context, who Actor, app string) error {
+	releases, err := p.Store.Releases(ctx, app)
+	if err != nil || len(releases) > 0 {
+		return err
+	}
+	refs, err := p.Repos.Refs(ctx, app)
+	if err != nil && hop3.CodeOf(err) != hop3.CodeNotFound || len(refs) > 0 {
+		return err
+	}
+	return p.DestroyApp(ctx, who, app, hop3.Discard)
 }
 
 // deployBranch returns the branch that deploys. The first main or master that
