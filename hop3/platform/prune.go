@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -34,7 +35,7 @@ func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 // pruneTo keeps the files of that many releases that have served.
 func (p *Platform) pruneTo(ctx context.Context, app string, keepReleases int) error {
 	names, err := p.Files.List(p.releasesDir(app))
-	if err != nil || len(names) <= keepReleases {
+	if err != nil {
 		return err
 	}
 	releases, err := p.Store.Releases(ctx, app)
@@ -46,6 +47,10 @@ func (p *Platform) pruneTo(ctx context.Context, app string, keepReleases int) er
 		return err
 	}
 	keep, caches := p.kept(releases, append(running, p.usedByCron()...), keepReleases)
+	p.keepBuilds(ctx, app, slices.Collect(maps.Keys(keep)))
+	if len(names) <= keepReleases {
+		return nil
+	}
 	onDisk := map[string]bool{}
 	for _, name := range names {
 		onDisk[name] = true
