@@ -250,6 +250,7 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		LimitsCeiling:    s.LimitsCeiling,
 		LimitsMissing:    box.Limits(),
 		LimitsStrict:     s.LimitsStrict,
+		StrictBuilds:     s.StrictBuilds,
 	}
 }
 

@@ -49,6 +49,9 @@ type BuildOptions struct {
 	// commands, once, in place of what the toolchain would have run.
 	Commands []string
 	Packages []string // system packages the app says it needs
+	// Strict makes what a later build could get otherwise, as the version of a
+	// package that no lockfile fixes, an error instead of a warning.
+	Strict bool
 	// Processes are the process types the manifest declares: a toolchain
 	// offers a start command only where there is none.
 	Processes []Process

@@ -24,6 +24,7 @@ var descriptions = map[string]string{
 	"build.after-build":  "Commands after the toolchain.",
 	"build.packages":     "Packages of the host that the build needs.",
 	"build.node-version": "The version of Node.",
+	"build.strict":       "Refuse what a later build could get otherwise: packages without a lockfile.",
 	"build.ignore":       "Files that an upload leaves out, as in a .gitignore.",
 
 	"deploy":            "How a release is run.",

@@ -243,6 +243,7 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 	}
 	options := m.Build
 	options.Processes = m.Processes
+	options.Strict = options.Strict || p.Settings.StrictBuilds
 	req := hop3.BuildRequest{
 		App:      r.App,
 		Source:   p.releaseDir(r.App, r.Number),

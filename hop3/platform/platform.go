@@ -62,6 +62,7 @@ type Settings struct {
 	// LimitsMissing says why limits are not enforced; nil when they are.
 	LimitsMissing error
 	LimitsStrict  bool // refuse what asks for limits that are not enforced
+	StrictBuilds  bool // every build is as with [build].strict
 }
 
 // Store is the truth. See hop3/store; every method is a transaction of its

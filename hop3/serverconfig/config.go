@@ -57,6 +57,7 @@ type Config struct {
 	LimitsDefault hop3.Limits
 	LimitsCeiling hop3.Limits
 	BuildMemory   int64 // bytes; 0 for a share of the machine's
+	StrictBuilds  bool
 
 	MaxPushSize       int64 // bytes
 	MaxArchiveSize    int64 // bytes
