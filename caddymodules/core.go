@@ -149,6 +149,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		Mode:     c.config.Isolation,
 		FirstUID: c.config.UIDRange.First,
 		LastUID:  c.config.UIDRange.Last,
+		Binds:    c.config.BindAllow,
 		Logger:   slogOf(c.logger.Named("sandbox")),
 	})
 	if err != nil {
@@ -251,6 +252,9 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		LimitsMissing:    box.Limits(),
 		LimitsStrict:     s.LimitsStrict,
 		StrictBuilds:     s.StrictBuilds,
+		BindAllow:        s.BindAllow,
+		TmpfsMax:         s.TmpfsMax,
+		NotIsolated:      box.Isolation(),
 	}
 }
 

@@ -39,6 +39,7 @@ type Release struct {
 	// whatever its type; there is no other key yet.
 	Scaling map[string]Scaling
 	Cron    []CronEntry
+	Volumes []Volume
 	// Error says why Status is ReleaseFailed.
 	Error     string
 	CreatedAt time.Time

@@ -98,7 +98,11 @@ func configCheck(ctx context.Context, c *Call) ([]api.Item, error) {
 			items = append(items, api.Text("No process is declared: the toolchain that recognises the app says what serves it."))
 		}
 		for _, v := range m.Volumes {
-			items = append(items, api.Text("Volume %s is at %s.", v.Name, v.Target))
+			kind := ""
+			if v.Mounted() {
+				kind = " (" + string(v.Kind) + ")"
+			}
+			items = append(items, api.Text("Volume %s%s is at %s.", v.Name, kind, v.Target))
 		}
 		if len(m.Domains) > 0 {
 			items = append(items, api.Text("Domains: %s.", strings.Join(m.Domains, ", ")))

@@ -156,6 +156,8 @@ func (s *storeStory) fill(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Float64:
 		v.SetFloat(1.5)
+	case reflect.Uint32:
+		v.SetUint(3)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(3)
 	case reflect.Pointer:

@@ -232,6 +232,7 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		ID: r.ID(), Dir: dir, Env: vars, Path: r.Artifact.PathPrepend, LogDir: p.logDir(r.App),
 		Limits: r.Limits, AppDir: p.appDir(r.App),
 		Writable: []string{p.dataDir(r.App), p.volumesDir(r.App)},
+		Volumes:  mounted(r.Volumes),
 	}
 	for _, proc := range r.Processes {
 		proc.Count = p.count(r, proc)

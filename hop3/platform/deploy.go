@@ -90,7 +90,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 			return nil, err
 		}
 	}
-	if err := p.checkVolumes(dir, m.Volumes); err != nil {
+	if m.Volumes, err = p.settleVolumes(dir, m.Volumes); err != nil {
 		return nil, err
 	}
 	tellManifest(req.Out, m)
@@ -135,6 +135,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.AllowHTTP = m.AllowHTTP
 		r.Limits, r.Scaling = limits, m.Scaling
+		r.Volumes = m.Volumes
 		return nil
 	})
 	if err != nil {

@@ -109,6 +109,9 @@ func properties(r hop3.Release) (names []string, values map[string]string) {
 		s := r.Scaling[kind]
 		add("Scaling "+kind, fmt.Sprintf("%d to %d, %d requests each, sleeps after %s", s.Min, s.Max, s.TargetConcurrency, s.SleepAfter))
 	}
+	for _, v := range r.Volumes {
+		add("Volume "+v.Name, v.Target+whatIs(v))
+	}
 	for _, e := range r.Cron {
 		add("Cron "+e.Name, strings.TrimSpace(e.Schedule+" "+e.Command))
 	}

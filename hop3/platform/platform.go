@@ -63,6 +63,12 @@ type Settings struct {
 	LimitsMissing error
 	LimitsStrict  bool // refuse what asks for limits that are not enforced
 	StrictBuilds  bool // every build is as with [build].strict
+	// BindAllow is what volumes of type bind may be, TmpfsMax how many bytes
+	// an instance's volumes in memory hold together; 0 allows none.
+	BindAllow []hop3.BindRule
+	TmpfsMax  int64
+	// NotIsolated says why apps are not isolated; nil when they are.
+	NotIsolated error
 }
 
 // Store is the truth. See hop3/store; every method is a transaction of its
@@ -222,8 +228,9 @@ type Files interface {
 	// it, and opens it for writing. No symbolic link leads out of dir.
 	Create(dir, name string) (io.WriteCloser, error)
 	// Volume makes a volume below volumes when there is none, of what source
-	// has at its target, and puts a link to it there in source. A target that
-	// is neither missing nor a directory is an error.
+	// has at its target, and puts a link to it there in source. Of one that is
+	// mounted it makes only the directory there. A target that is neither
+	// missing nor a directory is an error.
 	Volume(volumes, source string, v hop3.Volume) error
 	// Open gives a directory for reading; its symbolic links cannot lead out.
 	Open(dir string) (fs.FS, error)

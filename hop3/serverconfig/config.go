@@ -59,6 +59,9 @@ type Config struct {
 	BuildMemory   int64 // bytes; 0 for a share of the machine's
 	StrictBuilds  bool
 
+	BindAllow []hop3.BindRule // what volumes of type bind may be
+	TmpfsMax  int64           // bytes of an instance's volumes in memory; 0 for none
+
 	MaxPushSize       int64 // bytes
 	MaxArchiveSize    int64 // bytes
 	MaxExtractedSize  int64 // bytes

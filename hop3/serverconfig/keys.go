@@ -1,6 +1,10 @@
 package serverconfig
 
-import "time"
+import (
+	"time"
+
+	"github.com/abilian/hop3/hop3"
+)
 
 // key is a row of the table of settings.
 type key struct {
@@ -12,6 +16,7 @@ type key struct {
 	fallbackFor func(machine) string
 	set         func(c *Config, text string) error
 	show        func(text string) string // hides secrets; nil shows all
+	list        bool                     // a file may have it as a list; else commas separate it
 	inert       bool                     // known, without effect
 	doc         string
 }
@@ -119,6 +124,12 @@ var keys = append([]key{
 	{name: "BUILD_MEMORY",
 		set: to(func(c *Config) *int64 { return &c.BuildMemory }, optional(size)),
 		doc: "the memory of one build, as 2G; empty for three quarters of the machine's"},
+	{name: "VOLUMES_BIND_ALLOW", list: true,
+		set: to(func(c *Config) *[]hop3.BindRule { return &c.BindAllow }, optional(bindRules)),
+		doc: "directories of the host that apps may have as volumes of type bind, separated by commas; with :ro only for reading"},
+	{name: "VOLUMES_TMPFS_MAX", fallback: "256M",
+		set: to(func(c *Config) *int64 { return &c.TmpfsMax }, sizeOrOff),
+		doc: "the most that the volumes in memory of one instance may hold together; 0 or off for no such volumes"},
 	{name: "STRICT_BUILDS", fallback: "false",
 		set: to(func(c *Config) *bool { return &c.StrictBuilds }, boolean),
 		doc: "refuse what a later build could get otherwise, as packages without a lockfile, instead of a warning"},

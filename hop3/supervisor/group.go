@@ -38,7 +38,7 @@ func (s *Supervisor) prepare(l *hop3.Launch, group, capped string) (*sandbox.Pla
 	}
 	plan, err := s.options.Sandbox.Prepare(sandbox.Spec{
 		App: l.ID.App, Group: group, Capped: capped, Limits: l.Limits,
-		AppDir: l.AppDir, Writable: l.Writable, ReadOnly: l.ReadOnly,
+		AppDir: l.AppDir, Writable: l.Writable, ReadOnly: l.ReadOnly, Dir: l.Dir, Volumes: l.Volumes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing the place of %s: %w", group, err)
