@@ -254,6 +254,9 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		StrictBuilds:     s.StrictBuilds,
 		BindAllow:        s.BindAllow,
 		TmpfsMax:         s.TmpfsMax,
+		ServerPorts:      s.Ports(),
+		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
+		PortsStrict:      s.PortsStrict,
 		NotIsolated:      box.Isolation(),
 	}
 }

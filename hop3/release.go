@@ -40,6 +40,7 @@ type Release struct {
 	Scaling map[string]Scaling
 	Cron    []CronEntry
 	Volumes []Volume
+	Ports   []Port // fixed ones of the host, which the app listens on
 	// Error says why Status is ReleaseFailed.
 	Error     string
 	CreatedAt time.Time

@@ -34,10 +34,14 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			var fixed int // a port of the host that is an app's
+			if err := freePorts(&fixed); err != nil {
+				return err
+			}
 			env.Values["server"] = s
 			env.Vars = append(env.Vars, s.env...)
 			env.Vars = append(env.Vars, fmt.Sprintf("REMOTE=ssh://hop3@127.0.0.1:%d", s.ssh),
-				"HTTP="+strconv.Itoa(s.http), "HTTPS="+strconv.Itoa(s.https), "SSH="+strconv.Itoa(s.ssh), "RPC="+strconv.Itoa(s.rpc), "APPS="+appsDir())
+				"HTTP="+strconv.Itoa(s.http), "HTTPS="+strconv.Itoa(s.https), "SSH="+strconv.Itoa(s.ssh), "RPC="+strconv.Itoa(s.rpc), "FIXED="+strconv.Itoa(fixed), "APPS="+appsDir())
 			env.Defer(s.end)
 			return nil
 		},

@@ -89,6 +89,8 @@ key list u
 key remove u
 plugin u
 plugin list u
+port u
+port list u
 ps u
 ps scale u
 releases u

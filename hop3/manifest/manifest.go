@@ -38,7 +38,7 @@ type Manifest struct {
 	DomainsOverride bool
 	Static          map[string]string // URL prefix -> directory
 	AllowHTTP       bool              // plain HTTP is not redirected to HTTPS
-	Ports           []Port
+	Ports           []hop3.Port
 	Limits          hop3.Limits
 	// Scaling holds the process types whose number of instances follows the
 	// load, or that sleep.
@@ -59,14 +59,6 @@ type Manifest struct {
 
 // Unsupported is a section that is declared and has no effect on this server.
 type Unsupported struct{ Section, Reason string }
-
-// Port is a fixed port of the host that the app serves itself.
-type Port struct {
-	Number   int
-	Protocol string // tcp or udp
-	Name     string
-	Source   string // "any" or an IPv4 network
-}
 
 // maxFile is far above any real manifest; it keeps a hostile one from costing
 // memory.

@@ -1,7 +1,6 @@
 package manifest_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -93,77 +92,57 @@ contains = "ok"
 
 func TestSectionsOfOthers_MistakesHaveTheirLines(t *testing.T) {
 	for text, want := range map[string]string{
-		"[metadata]\ntitel = \"x\"":                                                                       "metadata -> titel (line 2): Unknown field 'titel'; did you mean 'title'?",
-		"[metadata]\ntags = \"x\"":                                                                        "(line 2): expected a list of strings, found a string",
-		"[deploy]\ndeployer = \"docker-compose\"":                                                         "deploy -> deployer (line 2): this server runs no containers",
-		"[deploy]\ndeployer = \"uwgsi\"":                                                                  "(line 2): \"uwgsi\" is not one of auto, uwsgi, native, static, docker-compose; did you mean 'uwsgi'?",
-		"[docker]\nport = \"x\"":                                                                          "docker -> port (line 2): expected an integer",
-		"[docker]\nbuild-args = { A = [] }":                                                               "docker -> build-args -> A (line 2): expected a value, found a list",
-		"[admin]\npassword = { generate = \"hex\" }":                                                      "admin (line 1): 'username' or 'email' is needed",
-		"[admin]\nemail = \"x\"":                                                                          "admin (line 1): 'password' is missing",
-		"[admin]\nemail = \"x\"\npassword = \"secret\"":                                                   "admin -> password (line 3): expected a table",
-		"[admin]\nemail = \"x\"\npassword = {}\nlogin = \"user\"":                                         "admin -> password (line 3): 'generate' is missing",
-		"[admin]\nemail = \"x\"\nlogin = \"username\"":                                                    "admin -> login (line 3): [admin] has no 'username' to sign in with",
-		"[probe]\nusername = \"x\"":                                                                       "probe (line 1): 'create' is missing",
-		"[probe]\ncreate = \" \"":                                                                         "probe -> create (line 2): is empty",
-		"[[addons]]\ntype = \"postgres\"":                                                                 "addons -> 0 (line 1): this server has no addons: set the variables",
-		"[[provider]]\ntype = \"postgers\"":                                                               "provider -> 0 -> type (line 2): \"postgers\" is not a type of addon; did you mean 'postgres'?",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\ntype = \"tmpfs\"\nsize = \"big\"":                     "volumes -> 0 -> size (line 5): \"big\" is not a size such as 512M",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\ntype = \"tmpfs\"\nsource = \"/srv\"":                  "volumes -> 0 -> source (line 5): only volumes of type bind have a source",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nread-only = true":                                     "volumes -> 0 -> read-only (line 4): only volumes of type bind",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\ntype = \"bind\"\nsource = \"/srv/../etc\"":            "volumes -> 0 -> source (line 5): \"/srv/../etc\" cannot be the source of a volume",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\ntype = \"bind\"\nsource = \"/srv/x\"\nmode = \"700\"": "volumes -> 0 -> mode (line 6): a directory of the host keeps the mode it has",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\ntype = \"bind\"":                                      "volumes -> 0 (line 1): 'source' is missing",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\ntype = \"persits\"":                                   "did you mean 'persist'?",
-		"[[volumes]]\nname = \"a b\"\ntarget = \"x\"":                                                     "volumes -> 0 -> name (line 2): \"a b\" cannot be a volume's name",
-		"[[volumes]]\nname = \"a\"":                                                                       "volumes -> 0 (line 1): 'target' is missing",
-		"[[volumes]]\nname = \"a\"\ntarget = \"../x\"":                                                    "volumes -> 0 -> target (line 3): \"../x\" cannot be the place of a volume",
-		"[[volumes]]\nname = \"a\"\ntarget = \"/x\"":                                                      "(line 3): \"/x\" cannot be the place",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x/../..\"":                                                 "(line 3): \"x/../..\" cannot be the place",
-		"[[volumes]]\nname = \"a\"\ntarget = \"./\"":                                                      "(line 3): ",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nsize = \"1M\"":                                        "volumes -> 0 -> size (line 4): only volumes of type tmpfs",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nmode = \"999\"":                                       "(line 4): \"999\" is not the mode",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nmode = \"077\"":                                       "(line 4): \"077\" is not the mode",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nbackup = { includ = 1 }":                              "did you mean 'include'?",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\n[[volumes]]\nname = \"a\"\ntarget = \"y\"":            "volumes -> 1 -> name (line 5): 'a' is the name of a volume already",
-		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\n[[volumes]]\nname = \"b\"\ntarget = \"./x/y/\"":       "volumes -> 1 -> target (line 6): 'x/y' and the target 'x' of 'a' lie in one another",
-		"[waf]\nenabled = true":                                                                           "waf -> enabled (line 2): this server has no web application firewall",
-		"[waf]\nparanoia = 5":                                                                             "(line 2): 5 is not between 1 and 4",
-		"[waf]\nallow = []":                                                                               "(line 2): a list of at least one string is needed",
-		"[[waf.gate]]\npaths = [\"/\"]\nrequire = \"auth\"":                                               "waf -> gate -> 0 -> require (line 3): \"auth\" is reserved",
-		"[[waf.tuning]]\npaths = [\"/\"]":                                                                 "waf -> tuning -> 0 (line 1): disables nothing",
-		"[[waf.tuning]]\npaths = [\"/\"]\ndisable-rule-ids = [\"x\"]":                                     "(line 3): expected a list of the numbers of rules",
-		"[waf.bans]\nwindow = \"soon\"":                                                                   "waf -> bans -> window (line 2): \"soon\" is not a time",
-		"[contexts.a]\napp = \"blog\"":                                                                    "contexts -> a (line 1): 'server' is missing",
-		"[contexts.\"a b\"]\nserver = \"x\"":                                                              "\"a b\" cannot be a context's name",
-		"[contexts.a]\nserver = \"https://u:p@x\"":                                                        "contexts -> a -> server (line 2): this has a secret in it (a URL with a password)",
-		"[contexts.a]\nserver = \"https://x?token=1\"":                                                    "(line 2): this has a secret in it (?token=)",
-		"[contexts.a]\nserver = \"x\"\nenv = { K = \"ghp_1\" }":                                           "contexts -> a -> env -> K (line 3): this looks like a secret",
-		"[contexts.a]\nserver = \"x\"\ndomains = { list = [\"a b\"] }":                                    "(line 3): \"a b\" is not a valid host name",
-		"[test]\npriority = \"P9\"":                                                                       "test -> priority (line 2): \"P9\" is not one of P0, P1, P2",
-		"[[test.validations]]\nstatus = 1":                                                                "test -> validations -> 0 -> status (line 2): 1 is not between",
-		"[env]\nA = { }":                                                                                  "env -> A (line 2): expected { generate = ",
-		"[env]\nA = { key = \"domian\" }":                                                                 "env -> A -> key (line 2): \"domian\" is not one of domain, hostname, name; did you mean 'domain'?",
-		"[env]\nA = { external_ip = true }":                                                               "env -> A (line 2): references ({ external_ip = … }) are not supported yet",
-		"[env]\nA = \"postgres://u:p%ss#@host/db\"":                                                       "env -> A (line 2): this looks like a secret (a URL with a password)",
+		"[metadata]\ntitel = \"x\"":                                                                 "metadata -> titel (line 2): Unknown field 'titel'; did you mean 'title'?",
+		"[metadata]\ntags = \"x\"":                                                                  "(line 2): expected a list of strings, found a string",
+		"[deploy]\ndeployer = \"docker-compose\"":                                                   "deploy -> deployer (line 2): this server runs no containers",
+		"[deploy]\ndeployer = \"uwgsi\"":                                                            "(line 2): \"uwgsi\" is not one of auto, uwsgi, native, static, docker-compose; did you mean 'uwsgi'?",
+		"[docker]\nport = \"x\"":                                                                    "docker -> port (line 2): expected an integer",
+		"[docker]\nbuild-args = { A = [] }":                                                         "docker -> build-args -> A (line 2): expected a value, found a list",
+		"[admin]\npassword = { generate = \"hex\" }":                                                "admin (line 1): 'username' or 'email' is needed",
+		"[admin]\nemail = \"x\"":                                                                    "admin (line 1): 'password' is missing",
+		"[admin]\nemail = \"x\"\npassword = \"secret\"":                                             "admin -> password (line 3): expected a table",
+		"[admin]\nemail = \"x\"\npassword = {}\nlogin = \"user\"":                                   "admin -> password (line 3): 'generate' is missing",
+		"[admin]\nemail = \"x\"\nlogin = \"username\"":                                              "admin -> login (line 3): [admin] has no 'username' to sign in with",
+		"[probe]\nusername = \"x\"":                                                                 "probe (line 1): 'create' is missing",
+		"[probe]\ncreate = \" \"":                                                                   "probe -> create (line 2): is empty",
+		"[[addons]]\ntype = \"postgres\"":                                                           "addons -> 0 (line 1): this server has no addons: set the variables",
+		"[[provider]]\ntype = \"postgers\"":                                                         "provider -> 0 -> type (line 2): \"postgers\" is not a type of addon; did you mean 'postgres'?",
+		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\ntype = \"persits\"":                             "did you mean 'persist'?",
+		"[[volumes]]\nname = \"a b\"\ntarget = \"x\"":                                               "volumes -> 0 -> name (line 2): \"a b\" cannot be a volume's name",
+		"[[volumes]]\nname = \"a\"":                                                                 "volumes -> 0 (line 1): 'target' is missing",
+		"[[volumes]]\nname = \"a\"\ntarget = \"../x\"":                                              "volumes -> 0 -> target (line 3): \"../x\" cannot be the place of a volume",
+		"[[volumes]]\nname = \"a\"\ntarget = \"/x\"":                                                "(line 3): \"/x\" cannot be the place",
+		"[[volumes]]\nname = \"a\"\ntarget = \"x/../..\"":                                           "(line 3): \"x/../..\" cannot be the place",
+		"[[volumes]]\nname = \"a\"\ntarget = \"./\"":                                                "(line 3): ",
+		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nsize = \"1M\"":                                  "volumes -> 0 -> size (line 4): only volumes of type tmpfs",
+		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nmode = \"999\"":                                 "(line 4): \"999\" is not the mode",
+		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nmode = \"077\"":                                 "(line 4): \"077\" is not the mode",
+		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\nbackup = { includ = 1 }":                        "did you mean 'include'?",
+		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\n[[volumes]]\nname = \"a\"\ntarget = \"y\"":      "volumes -> 1 -> name (line 5): 'a' is the name of a volume already",
+		"[[volumes]]\nname = \"a\"\ntarget = \"x\"\n[[volumes]]\nname = \"b\"\ntarget = \"./x/y/\"": "volumes -> 1 -> target (line 6): 'x/y' and the target 'x' of 'a' lie in one another",
+		"[waf]\nenabled = true":                                                                     "waf -> enabled (line 2): this server has no web application firewall",
+		"[waf]\nparanoia = 5":                                                                       "(line 2): 5 is not between 1 and 4",
+		"[waf]\nallow = []":                                                                         "(line 2): a list of at least one string is needed",
+		"[[waf.gate]]\npaths = [\"/\"]\nrequire = \"auth\"":                                         "waf -> gate -> 0 -> require (line 3): \"auth\" is reserved",
+		"[[waf.tuning]]\npaths = [\"/\"]":                                                           "waf -> tuning -> 0 (line 1): disables nothing",
+		"[[waf.tuning]]\npaths = [\"/\"]\ndisable-rule-ids = [\"x\"]":                               "(line 3): expected a list of the numbers of rules",
+		"[waf.bans]\nwindow = \"soon\"":                                                             "waf -> bans -> window (line 2): \"soon\" is not a time",
+		"[contexts.a]\napp = \"blog\"":                                                              "contexts -> a (line 1): 'server' is missing",
+		"[contexts.\"a b\"]\nserver = \"x\"":                                                        "\"a b\" cannot be a context's name",
+		"[contexts.a]\nserver = \"https://u:p@x\"":                                                  "contexts -> a -> server (line 2): this has a secret in it (a URL with a password)",
+		"[contexts.a]\nserver = \"https://x?token=1\"":                                              "(line 2): this has a secret in it (?token=)",
+		"[contexts.a]\nserver = \"x\"\nenv = { K = \"ghp_1\" }":                                     "contexts -> a -> env -> K (line 3): this looks like a secret",
+		"[contexts.a]\nserver = \"x\"\ndomains = { list = [\"a b\"] }":                              "(line 3): \"a b\" is not a valid host name",
+		"[test]\npriority = \"P9\"":                                                                 "test -> priority (line 2): \"P9\" is not one of P0, P1, P2",
+		"[[test.validations]]\nstatus = 1":                                                          "test -> validations -> 0 -> status (line 2): 1 is not between",
+		"[env]\nA = { }":                                                                            "env -> A (line 2): expected { generate = ",
+		"[env]\nA = { key = \"domian\" }":                                                           "env -> A -> key (line 2): \"domian\" is not one of domain, hostname, name; did you mean 'domain'?",
+		"[env]\nA = { external_ip = true }":                                                         "env -> A (line 2): references ({ external_ip = … }) are not supported yet",
+		"[env]\nA = \"postgres://u:p%ss#@host/db\"":                                                 "env -> A (line 2): this looks like a secret (a URL with a password)",
 	} {
 		_, err := load(t, map[string]string{"hop3.toml": text})
 		if hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\nwant %s\ngot  %v", text, want, err)
 		}
-	}
-}
-
-func TestVolumes(t *testing.T) {
-	m := mustLoad(t, map[string]string{"hop3.toml": "[[volumes]]\nname = \"up\"\ntarget = \"./public/uploads/\"\nmode = \"0750\"\nbackup = { include = false }\n[[volumes]]\nname = \"db\"\ntarget = \"db\"\ntype = \"persist\"\n" +
-		"[[volumes]]\nname = \"ram\"\ntarget = \"ram\"\ntype = \"tmpfs\"\nsize = \"64M\"\n" +
-		"[[volumes]]\nname = \"host\"\ntarget = \"host\"\ntype = \"bind\"\nsource = \"/srv/media/\"\nread-only = true\n"})
-	want := []hop3.Volume{
-		{Name: "up", Target: "public/uploads", Mode: 0o750, NoBackup: true}, {Name: "db", Target: "db", Kind: hop3.VolumePersist},
-		{Name: "ram", Target: "ram", Kind: hop3.VolumeTmpfs, Size: 64 << 20, NoBackup: true},
-		{Name: "host", Target: "host", Kind: hop3.VolumeBind, Source: "/srv/media", ReadOnly: true, NoBackup: true},
-	}
-	if !slices.Equal(m.Volumes, want) {
-		t.Errorf("got %+v", m.Volumes)
 	}
 }

@@ -42,6 +42,15 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 			return nil, fmt.Errorf("reading the live release: %w", err)
 		}
 	}
+	if err := p.claimPorts(ctx, app, r.Ports); err != nil {
+		return nil, err
+	}
+	instead := exclusive(a.old, r) && app.State != hop3.StateStopped && !app.Asleep
+	if instead {
+		if err := p.makeWay(ctx, app, a.old, out); err != nil {
+			return nil, err
+		}
+	}
 	instances, err := p.startReady(ctx, r, out)
 	if err == nil {
 		err = ctx.Err() // a client that left in the last moment
@@ -53,6 +62,9 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	}
 	if err != nil {
 		p.stopQuietly(r)
+		if instead {
+			err = errors.Join(err, p.comeBack(ctx, app, a.old))
+		}
 		return nil, err
 	}
 	handover := p.watch(a.old)
@@ -69,6 +81,7 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	for _, url := range p.urls(r.Hosts) {
 		say(out, "       %s", url)
 	}
+	tellPorts(out, r.Ports)
 	p.tellHandover(out, a.old, switched, handover)
 	if !slices.Equal(a.old.Hosts, r.Hosts) {
 		p.wantCertificates(r.Hosts)
@@ -153,6 +166,9 @@ func (a *activation) revert(why error) {
 
 func (a *activation) revertLocked(why error) {
 	p, ctx := a.p, context.Background()
+	if exclusive(a.old, a.release) {
+		p.stopQuietly(a.release)
+	}
 	err := p.backTo(ctx, a.release, a.old, why)
 	if err != nil {
 		p.Logger.Error("reverting a release", zap.String("app", a.release.App), zap.Int("release", a.release.Number), zap.Error(err))
@@ -172,6 +188,7 @@ func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error)
 			app.SetState(hop3.StateStopped, "")
 			return nil
 		})
+		err = errors.Join(err, p.Store.ClaimPorts(ctx, bad.App, nil))
 	}
 	if err != nil {
 		return err
@@ -225,7 +242,7 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		"PWD":          dir,
 		"BIND_ADDRESS": "127.0.0.1",
 		"RELEASE":      "v" + strconv.Itoa(r.Number),
-	})
+	}, portVariables(r.Ports))
 	delete(vars, publicURL)
 	maps.Copy(vars, p.serverEnv(r.Hosts, r.AllowHTTP))
 	l := hop3.Launch{

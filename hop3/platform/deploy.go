@@ -118,6 +118,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		return nil, err
 	}
 
+	if err := p.claimPorts(ctx, app, m.Ports); err != nil {
+		return nil, err
+	}
 	artifact, err := p.build(ctx, release, m, resolved.Env, req.Out)
 	if err != nil {
 		return nil, err
@@ -135,7 +138,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.AllowHTTP = m.AllowHTTP
 		r.Limits, r.Scaling = limits, m.Scaling
-		r.Volumes = m.Volumes
+		r.Volumes, r.Ports = m.Volumes, m.Ports
 		return nil
 	})
 	if err != nil {
@@ -376,6 +379,7 @@ func (p *Platform) discard(r hop3.Release, why error) {
 		}
 		return nil
 	})
+	err = errors.Join(err, p.keepPorts(ctx, r.App))
 	if r.Build == r.Number {
 		err = errors.Join(err, p.Files.Remove(p.releaseDir(r.App, r.Number)))
 	}

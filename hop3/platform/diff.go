@@ -109,6 +109,9 @@ func properties(r hop3.Release) (names []string, values map[string]string) {
 		s := r.Scaling[kind]
 		add("Scaling "+kind, fmt.Sprintf("%d to %d, %d requests each, sleeps after %s", s.Min, s.Max, s.TargetConcurrency, s.SleepAfter))
 	}
+	for _, port := range r.Ports {
+		add("Port "+port.String(), strings.TrimSpace(port.Name+" from "+port.Source))
+	}
 	for _, v := range r.Volumes {
 		add("Volume "+v.Name, v.Target+whatIs(v))
 	}

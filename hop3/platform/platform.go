@@ -67,6 +67,11 @@ type Settings struct {
 	// an instance's volumes in memory hold together; 0 allows none.
 	BindAllow []hop3.BindRule
 	TmpfsMax  int64
+	// ServerPorts are the server's own ports by name, AppPorts the first and
+	// the last that $PORT can be.
+	ServerPorts map[int]string
+	AppPorts    [2]int
+	PortsStrict bool // refuse ports whose source nobody enforces
 	// NotIsolated says why apps are not isolated; nil when they are.
 	NotIsolated error
 }
@@ -99,6 +104,10 @@ type Store interface {
 	// was asleep is not any more. It returns a
 	// CodeConflict error naming the owner when a host belongs to another app.
 	Commit(ctx context.Context, app string, number int) error
+	// ClaimPorts makes ports all that an app has; Commit does so too. It
+	// returns a CodeConflict error naming the owner of one that is taken.
+	ClaimPorts(ctx context.Context, app string, ports []hop3.Port) error
+	Ports(ctx context.Context) ([]hop3.PortClaim, error) // ordered by number
 	// Hosts returns which app each claimed host belongs to.
 	Hosts(ctx context.Context) (map[string]string, error)
 
@@ -167,6 +176,10 @@ type Prober interface {
 	// Diagnose says what an instance that serves HTTP does with ports in
 	// place of listening on its own; "" when it does that.
 	Diagnose(i hop3.Instance) string
+	// PortHolder says what holds a port of the host; "" when nothing does.
+	PortHolder(port hop3.Port) (string, error)
+	// LowestPort is the lowest port that an app may listen on.
+	LowestPort(isolated bool) int
 }
 
 // Certificates keeps the certificates of the apps' hosts. See hop3/certs.

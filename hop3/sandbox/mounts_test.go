@@ -51,7 +51,7 @@ func TestVolumesInMemory(t *testing.T) {
 		"stat -c %a .":                            "700",
 		"ls -A":                                   "", // what another process wrote is not there
 		"printf '#!/bin/sh\n' > p && chmod +x p && ! ./p 2>&1 | grep -q denied || echo denied": "denied",
-		"head -c 2000000 /dev/zero 2>&1 >big | grep -o 'No space left'; stat -c %s big":       "No space left\n1048576",
+		"head -c 2000000 /dev/zero 2>&1 >big | grep -o 'No space left'; stat -c %s big":        "No space left\n1048576",
 		"seq -f n%g 2000 | xargs touch 2>/dev/null; test $(ls | wc -l) -lt 1100 && echo ok":    "ok",
 		"touch ../new 2>&1 | grep -o Read-only":                                                "Read-only",
 	} {

@@ -62,6 +62,8 @@ type Config struct {
 	BindAllow []hop3.BindRule // what volumes of type bind may be
 	TmpfsMax  int64           // bytes of an instance's volumes in memory; 0 for none
 
+	PortsStrict bool
+
 	MaxPushSize       int64 // bytes
 	MaxArchiveSize    int64 // bytes
 	MaxExtractedSize  int64 // bytes
@@ -150,6 +152,14 @@ func Load(o Options) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Ports are the ports that the server listens on itself, with their settings'
+// names.
+func (c *Config) Ports() map[int]string {
+	ports := map[int]string{c.Port: "HOP3_PORT", c.HTTPPort: "HTTP_PORT", c.HTTPSPort: "HTTPS_PORT", c.SSHPort: "SSH_PORT"}
+	delete(ports, 0)
+	return ports
 }
 
 // checkPorts reports two uses of one port.
