@@ -40,7 +40,10 @@ type Release struct {
 	Scaling map[string]Scaling
 	Cron    []CronEntry
 	Volumes []Volume
-	Ports   []Port // fixed ones of the host, which the app listens on
+	// Static are the URL paths that are files or directories of the release:
+	// normalized prefix -> path below its source.
+	Static map[string]string
+	Ports  []Port // fixed ones of the host, which the app listens on
 	// Error says why Status is ReleaseFailed.
 	Error     string
 	CreatedAt time.Time

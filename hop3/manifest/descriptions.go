@@ -74,7 +74,7 @@ var descriptions = map[string]string{
 	"domains._policy": "override replaces the hosts that users set.",
 	"domains.policy":  "The same as _policy.",
 
-	"static": "URL paths that are directories of the source.",
+	"static": "URL paths that are files or directories of the release, served before the app is asked.",
 
 	"port":             "What listens where; only for readers.",
 	"port.*.container": "The port.",

@@ -36,7 +36,7 @@ type Manifest struct {
 	Domains      []string // [domains].list, normalized; "_" is every host
 	// DomainsOverride makes Domains replace the hosts set by users.
 	DomainsOverride bool
-	Static          map[string]string // URL prefix -> directory
+	Static          map[string]string // normalized URL prefix -> file or directory
 	AllowHTTP       bool              // plain HTTP is not redirected to HTTPS
 	Ports           []hop3.Port
 	Limits          hop3.Limits

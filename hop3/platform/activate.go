@@ -82,6 +82,7 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 		say(out, "       %s", url)
 	}
 	tellPorts(out, r.Ports)
+	p.tellStatic(out, r)
 	p.tellHandover(out, a.old, switched, handover)
 	if !slices.Equal(a.old.Hosts, r.Hosts) {
 		p.wantCertificates(r.Hosts)
@@ -268,7 +269,7 @@ const phpWorkers = "PHP_CLI_SERVER_WORKERS"
 
 // route is where a release's requests go.
 func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
-	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), AllowHTTP: r.AllowHTTP}
+	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), Static: p.staticPaths(r), AllowHTTP: r.AllowHTTP}
 	for _, i := range instances {
 		if i.Upstream != "" {
 			route.Upstreams = append(route.Upstreams, i.Upstream)

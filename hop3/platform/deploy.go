@@ -138,7 +138,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.AllowHTTP = m.AllowHTTP
 		r.Limits, r.Scaling = limits, m.Scaling
-		r.Volumes, r.Ports = m.Volumes, m.Ports
+		r.Volumes, r.Ports, r.Static = m.Volumes, m.Ports, m.Static
 		return nil
 	})
 	if err != nil {
