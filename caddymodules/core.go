@@ -254,6 +254,7 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		StrictBuilds:     s.StrictBuilds,
 		BindAllow:        s.BindAllow,
 		TmpfsMax:         s.TmpfsMax,
+		OperatorEmail:    s.Operator,
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,

@@ -39,7 +39,7 @@ type Commands struct {
 func New(s Server) *Commands {
 	c := &Commands{server: s, byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
-		helpCommands(), appCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
+		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
 		domainCommands(), certCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
 	} {
 		for _, row := range rows {

@@ -47,6 +47,9 @@ type Manifest struct {
 	Cron []hop3.CronEntry
 	// Volumes are directories that all releases share.
 	Volumes []hop3.Volume
+	// Admin and Probe are the accounts the app asks for; nil for none.
+	Admin *hop3.AdminAccount
+	Probe *hop3.ProbeAccount
 	// PostDeploy runs once, after the app's first deploy that succeeded.
 	PostDeploy []string
 	// Unsupported is what is declared and has no effect on this server.

@@ -85,7 +85,7 @@ contains = "ok"
 		}
 		told = append(told, u.Section)
 	}
-	if got := strings.Join(told, " "); got != "docker nix admin probe backup" {
+	if got := strings.Join(told, " "); got != "docker nix backup" {
 		t.Errorf("told of %s", got)
 	}
 }

@@ -98,6 +98,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
+	if app, err = p.makeAccounts(ctx, app, m); err != nil {
+		return nil, err
+	}
 	resolved, err := p.resolveEnv(ctx, app, m, req.Env)
 	if err != nil {
 		return nil, err
@@ -164,6 +167,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if app.Live == 0 {
 		p.postDeploy(ctx, a.release, m, req.Out)
 	}
+	p.welcome(ctx, a.release, m, req.Out)
 	return a, nil
 }
 

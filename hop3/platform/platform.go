@@ -65,8 +65,9 @@ type Settings struct {
 	StrictBuilds  bool // every build is as with [build].strict
 	// BindAllow is what volumes of type bind may be, TmpfsMax how many bytes
 	// an instance's volumes in memory hold together; 0 allows none.
-	BindAllow []hop3.BindRule
-	TmpfsMax  int64
+	BindAllow     []hop3.BindRule
+	TmpfsMax      int64
+	OperatorEmail string // the address of who runs the server; may be empty
 	// ServerPorts are the server's own ports by name, AppPorts the first and
 	// the last that $PORT can be.
 	ServerPorts map[int]string

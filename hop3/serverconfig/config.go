@@ -71,6 +71,7 @@ type Config struct {
 
 	LogLevel string // debug, info, warn or error
 	ACME     ACME
+	Operator string // the address of who runs the server; that of ACME unless set
 
 	// Inert are the keys that were set and have no effect in this Hop3.
 	Inert []string
@@ -147,6 +148,9 @@ func Load(o Options) (*Config, error) {
 		if k.inert && v.source != sourceDefault {
 			c.Inert = append(c.Inert, k.name)
 		}
+	}
+	if c.Operator == "" {
+		c.Operator = c.ACME.Email
 	}
 	if err := c.checkPorts(); err != nil {
 		return nil, err

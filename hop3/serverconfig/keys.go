@@ -157,6 +157,9 @@ var keys = append([]key{
 	{name: "ACME_EMAIL",
 		set: to(func(c *Config) *string { return &c.ACME.Email }, anyText),
 		doc: "the address given to the certificate authority"},
+	{name: "OPERATOR_EMAIL",
+		set: to(func(c *Config) *string { return &c.Operator }, anyText),
+		doc: "the address that apps get for email = \"operator\" in [admin]; empty for that of ACME_EMAIL"},
 	{name: "ACME_SERVER",
 		set: to(func(c *Config) *string { return &c.ACME.Server }, optional(httpsURL)),
 		doc: "the URL of the certificate authority's directory; empty for Let's Encrypt"},
@@ -177,7 +180,7 @@ var keys = append([]key{
 		doc: "its settings, as a JSON object"},
 }, inert(
 	"HOP3_USER", "MODE", "HOP3_DEBUG", "HOP3_UNSAFE", "HOP3_SKIP_CONFIG_VALIDATION",
-	"OPERATOR_EMAIL", "EXPOSE_DEFAULT_SOURCE", "CATALOG_SOURCE_URL",
+	"EXPOSE_DEFAULT_SOURCE", "CATALOG_SOURCE_URL",
 	"HOP3_EXTRA_PG_EXTENSIONS", "HOP3_S3_BACKEND",
 )...)
 
