@@ -40,6 +40,9 @@ type Release struct {
 	Scaling map[string]Scaling
 	Cron    []CronEntry
 	Volumes []Volume
+	// Keep is how many releases have their files kept while this one is live;
+	// 0 means the server's default.
+	Keep int
 	// Static are the URL paths that are files or directories of the release:
 	// normalized prefix -> path below its source.
 	Static map[string]string

@@ -29,6 +29,7 @@ var descriptions = map[string]string{
 
 	"deploy":            "How a release is run.",
 	"deploy.deployer":   "What runs it. The server chooses, whichever it is.",
+	"deploy.keep":       "How many releases can be rolled back to; the server's KEEP_RELEASES unless said.",
 	"deploy.allow-http": "Serve plain HTTP too, instead of redirecting it to HTTPS.",
 	"deploy.allow_http": "The same as allow-http.",
 

@@ -19,6 +19,7 @@ import (
 type Manifest struct {
 	Builder     string // [build].builder; "" or "auto" leaves the choice to the server
 	Deployer    string // [deploy].deployer; "" or "auto" likewise
+	Keep        int    // [deploy].keep: releases whose files are kept; 0 leaves it to the server
 	Build       hop3.BuildOptions
 	BeforeBuild []string
 	AfterBuild  []string

@@ -10,6 +10,9 @@ import (
 // that apps of Hop3 (Python) need no change.
 var deployers = []string{"auto", "uwsgi", "native", "static", deployerCompose}
 
+// maxKeep bounds the releases whose files an app has kept.
+const maxKeep = 100
+
 const deployerCompose = "docker-compose"
 
 func readDeploy(r *reading) {
@@ -22,6 +25,7 @@ func readDeploy(r *reading) {
 	if m.Deployer == deployerCompose {
 		t.fail("deployer", "this server runs no containers, and without them the app would not be what it was written for: take the line out, and say in [run] how the app starts")
 	}
+	m.Keep = t.integer("keep", 1, maxKeep)
 	kebab, snake := t.flag("allow-http"), t.flag("allow_http")
 	m.AllowHTTP = kebab || snake
 	t.done()

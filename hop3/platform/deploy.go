@@ -141,7 +141,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.AllowHTTP = m.AllowHTTP
 		r.Limits, r.Scaling = limits, m.Scaling
-		r.Volumes, r.Ports, r.Static = m.Volumes, m.Ports, m.Static
+		r.Volumes, r.Ports, r.Static, r.Keep = m.Volumes, m.Ports, m.Static, m.Keep
 		return nil
 	})
 	if err != nil {

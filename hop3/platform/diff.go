@@ -109,6 +109,7 @@ func properties(r hop3.Release) (names []string, values map[string]string) {
 		s := r.Scaling[kind]
 		add("Scaling "+kind, fmt.Sprintf("%d to %d, %d requests each, sleeps after %s", s.Min, s.Max, s.TargetConcurrency, s.SleepAfter))
 	}
+	add("Releases kept", nonZero(r.Keep))
 	for _, prefix := range slices.Sorted(maps.Keys(r.Static)) {
 		add("Static "+prefix, r.Static[prefix])
 	}

@@ -29,7 +29,7 @@ func (p *Platform) prune(ctx context.Context, app string) {
 
 func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 	names, err := p.Files.List(p.releasesDir(app))
-	if err != nil || len(names) <= p.Settings.KeepReleases {
+	if err != nil || len(names) <= 1 {
 		return err
 	}
 	releases, err := p.Store.Releases(ctx, app)
@@ -59,6 +59,17 @@ func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 	return err
 }
 
+// keeps is how many releases of an app have their files kept: what its live
+// release says, else the server's default.
+func (p *Platform) keeps(releases []hop3.Release) int {
+	for _, r := range releases {
+		if r.Status == hop3.ReleaseLive && r.Keep > 0 {
+			return r.Keep
+		}
+	}
+	return p.Settings.KeepReleases
+}
+
 // kept returns the builds whose files stay, and the cache entries they use:
 // those of the last releases that served, of what is being built, and of what
 // still runs until its requests are done.
@@ -70,14 +81,14 @@ func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID) (buil
 			caches[c] = true
 		}
 	}
-	served := map[int]bool{}
+	served, most := map[int]bool{}, p.keeps(releases)
 	for _, r := range releases { // newest first
 		switch r.Status {
 		case hop3.ReleaseLive, hop3.ReleaseBuilding:
 			use(r)
 			served[r.Build] = true
 		case hop3.ReleaseRetired:
-			if served[r.Build] || len(served) < p.Settings.KeepReleases {
+			if served[r.Build] || len(served) < most {
 				served[r.Build] = true
 				use(r)
 			}
