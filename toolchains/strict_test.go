@@ -33,14 +33,14 @@ func TestStrictBuilds(t *testing.T) {
 	} {
 		t.Run(c.tc.Name(), func(t *testing.T) {
 			t.Parallel()
-			err, _, installed := buildOffline(t, c.tc, c.files, true)
+			_, installed, err := buildOffline(t, c.tc, c.files, true)
 			if hop3.CodeOf(err) != hop3.CodeDeploy || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("strict: %v, want %q", err, c.want)
 			}
 			if installed != "" {
 				t.Errorf("strict: it ran %s first", installed)
 			}
-			_, out, installed := buildOffline(t, c.tc, c.files, false)
+			out, installed, _ := buildOffline(t, c.tc, c.files, false)
 			if !strings.Contains(out.String(), "Warning: "+c.want) || installed == "" {
 				t.Errorf("not strict: no warning %q, or nothing installed (%s):\n%s", c.want, installed, out)
 			}
@@ -50,7 +50,7 @@ func TestStrictBuilds(t *testing.T) {
 
 // buildOffline builds a source with a runner that answers questions about
 // versions and refuses to install, and returns what was to be installed first.
-func buildOffline(t *testing.T, tc hop3.Toolchain, files map[string]string, strict bool) (err error, out *hop3test.Lines, installed string) {
+func buildOffline(t *testing.T, tc hop3.Toolchain, files map[string]string, strict bool) (out *hop3test.Lines, installed string, err error) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -65,7 +65,7 @@ func buildOffline(t *testing.T, tc hop3.Toolchain, files map[string]string, stri
 		App: "app", Source: dir, Cache: t.TempDir(), Out: out, Runner: r,
 		Options: hop3.BuildOptions{Strict: strict},
 	})
-	return err, out, r.installed
+	return out, r.installed, err
 }
 
 // offline stands for a network that is not there: what a build would install
