@@ -2,8 +2,10 @@ package platform
 
 import (
 	"context"
+	_ "embed" // checks.py
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +20,15 @@ const (
 	checkTimeout = 3 * time.Minute
 )
 
+// checkSupport is what a smoke test written for Hop3 in Python imports. It
+// starts the program that is its first argument.
+//
+//go:embed checks.py
+var checkSupport string
+
+// needsBrowser is printed by a smoke test whose sign-in only a browser can do.
+const needsBrowser = "SIGN-IN VERIFIED BY BROWSER"
+
 // Check is what an app's smoke test came to.
 type Check struct {
 	Ran    bool // false: the app has none
@@ -25,6 +36,7 @@ type Check struct {
 	// Handover says that it signed in as the admin, whose password may be
 	// another one by now: the app has no account that is only for checks.
 	Handover bool
+	Browser  bool     // its sign-in needs a browser, and was not tried
 	Output   []string // what it printed, without passwords
 	Why      string   // why it did not pass, when its output does not say
 }
@@ -38,6 +50,8 @@ func (c Check) Summary() string {
 		return "Smoke test FAILED: " + c.Why
 	case !c.Passed:
 		return "Smoke test FAILED"
+	case c.Browser:
+		return "Smoke test passed, but for the sign-in, which needs a browser"
 	case c.Handover:
 		return "Smoke test passed (verified the handover only: there is no [probe])"
 	}
@@ -110,6 +124,7 @@ func (p *Platform) check(ctx context.Context, r hop3.Release, app hop3.App) Chec
 		port = p.Settings.HTTPPort
 	}
 	l.Env["HOP3_CHECK_URL"] = p.url(host)
+	l.Env["HOP3_CHECK_HTTP_PORT"], l.Env["HOP3_CHECK_HTTPS_PORT"] = strconv.Itoa(p.Settings.HTTPPort), strconv.Itoa(p.Settings.HTTPSPort)
 	if app.Probe == nil || !app.Probe.Created || l.Env[probePrefix+"PASSWORD"] == "" {
 		// It must not sign in as an account that nobody has made.
 		for _, key := range []string{"USER", "EMAIL", "PASSWORD", "CREATED"} {
@@ -123,27 +138,15 @@ func (p *Platform) check(ctx context.Context, r hop3.Release, app hop3.App) Chec
 	w := &lineWriter{line: func(s string) { lines.Log(hop3.LogLine{Text: s}) }}
 	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, fmt.Errorf("it took longer than %s", checkTimeout))
 	defer cancel()
-	exit, err := p.Runtime.Run(ctx, l, hop3.OneOff{Args: []string{"python3", checkScript, host, strconv.Itoa(port)}, Name: "check", Stdout: w, Stderr: w})
+	exit, err := p.Runtime.Run(ctx, l, hop3.OneOff{Args: []string{"python3", "-c", checkSupport, checkScript, host, strconv.Itoa(port)}, Name: "check", Stdout: w, Stderr: w})
 	w.flush()
 	switch {
 	case ctx.Err() != nil:
 		c.Why = context.Cause(ctx).Error()
 	case err != nil:
 		c.Why = hop3.MessageOf(err)
-	case missesHop3(c.Output):
-		c.Why = "it needs the Python package hop3, which the app does not have"
 	}
 	c.Passed = c.Why == "" && exit == 0
+	c.Browser = slices.ContainsFunc(c.Output, func(line string) bool { return strings.HasPrefix(line, needsBrowser) })
 	return c
-}
-
-// missesHop3 recognises a check that was written for a server in Python, where
-// its package can be imported.
-func missesHop3(output []string) bool {
-	for _, line := range output {
-		if strings.HasPrefix(line, "ModuleNotFoundError: No module named 'hop3") {
-			return true
-		}
-	}
-	return false
 }
