@@ -72,6 +72,9 @@ func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 			return nil
 		}
 	}
+	if site, name, ok := mapped(r, route); ok {
+		return a.serveMapped(w, r, site, name)
+	}
 	switch {
 	case len(route.Upstreams) > 0:
 		return a.forward(w, r, next, claim)

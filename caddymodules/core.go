@@ -151,6 +151,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		Mode:     c.config.Isolation,
 		FirstUID: c.config.UIDRange.First,
 		LastUID:  c.config.UIDRange.Last,
+		Binds:    c.config.BindAllow,
 		Logger:   slogOf(c.logger.Named("sandbox")),
 	})
 	if err != nil {
@@ -262,6 +263,14 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		LimitsCeiling:    s.LimitsCeiling,
 		LimitsMissing:    box.Limits(),
 		LimitsStrict:     s.LimitsStrict,
+		StrictBuilds:     s.StrictBuilds,
+		BindAllow:        s.BindAllow,
+		TmpfsMax:         s.TmpfsMax,
+		OperatorEmail:    s.Operator,
+		ServerPorts:      s.Ports(),
+		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
+		PortsStrict:      s.PortsStrict,
+		NotIsolated:      box.Isolation(),
 	}
 }
 

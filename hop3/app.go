@@ -24,6 +24,9 @@ type App struct {
 	// Scale is the wanted number of instances of each process type that is
 	// not at its default of 1.
 	Scale map[string]int
+	// Admin and Probe are the accounts that the server made up for the app;
+	// nil when it never had one.
+	Admin, Probe *Account
 	// Asleep says that a running app has no instances because nobody asked
 	// for it: the next request starts them.
 	Asleep    bool

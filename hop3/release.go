@@ -39,6 +39,14 @@ type Release struct {
 	// whatever its type; there is no other key yet.
 	Scaling map[string]Scaling
 	Cron    []CronEntry
+	Volumes []Volume
+	// Keep is how many releases have their files kept while this one is live;
+	// 0 means the server's default.
+	Keep int
+	// Static are the URL paths that are files or directories of the release:
+	// normalized prefix -> path below its source.
+	Static map[string]string
+	Ports  []Port // fixed ones of the host, which the app listens on
 	// Error says why Status is ReleaseFailed.
 	Error     string
 	CreatedAt time.Time

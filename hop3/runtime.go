@@ -72,6 +72,10 @@ type Launch struct {
 	// own. Nil for processes of the host.
 	Container *Container
 	Mounts    []Mount // of the containers
+	// Volumes are mounted below Dir, at their Target, where a directory is:
+	// those in memory and those of the host. Without isolation, or a host's
+	// directory that the server does not let apps have, nothing starts.
+	Volumes []Volume
 }
 
 // OneOff is one command run in a release's environment.

@@ -49,8 +49,8 @@ type BuildOptions struct {
 	// commands, once, in place of what the toolchain would have run.
 	Commands []string
 	Packages []string // system packages the app says it needs
-	// Strict makes errors of what is a warning otherwise: what may build
-	// something else tomorrow.
+	// Strict makes what a later build could get otherwise, as the version of a
+	// package that no lockfile fixes, an error instead of a warning.
 	Strict bool
 	Docker DockerOptions
 	Nix    NixOptions

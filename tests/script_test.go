@@ -39,12 +39,22 @@ func storyParams(dir string) testscript.Params {
 			if err != nil {
 				return err
 			}
+			var fixed int // a port of the host that is an app's
+			if err := freePorts(&fixed); err != nil {
+				return err
+			}
 			env.Values["server"] = s
 			env.Vars = append(env.Vars, s.env...)
 			env.Vars = append(env.Vars, fmt.Sprintf("REMOTE=ssh://hop3@127.0.0.1:%d", s.ssh),
-				"HTTP="+strconv.Itoa(s.http), "HTTPS="+strconv.Itoa(s.https), "SSH="+strconv.Itoa(s.ssh), "RPC="+strconv.Itoa(s.rpc), "APPS="+appsDir())
+				"HTTP="+strconv.Itoa(s.http), "HTTPS="+strconv.Itoa(s.https), "SSH="+strconv.Itoa(s.ssh), "RPC="+strconv.Itoa(s.rpc), "FIXED="+strconv.Itoa(fixed), "APPS="+appsDir())
 			env.Defer(s.end)
 			return nil
+		},
+		Condition: func(word string) (bool, error) {
+			if word == "isolated" { // the server has the rights to isolate apps
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("there is no condition %q", word)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server":     cmdServer,

@@ -83,6 +83,11 @@ func (nb *nodeBuild) install(ctx context.Context) error {
 		say(nb.Build, "-----> Using the source's own node_modules")
 		return nil
 	}
+	if m.lockfile == "" {
+		if err := noLock(nb.Build, "package-lock.json"); err != nil {
+			return err
+		}
+	}
 	if !nb.cacheable() {
 		return nb.installHere(ctx, m, argv)
 	}
@@ -137,9 +142,6 @@ func (nb *nodeBuild) lockName(m packageManager) string {
 
 // installHere installs in the release.
 func (nb *nodeBuild) installHere(ctx context.Context, m packageManager, argv []string) error {
-	if m.lockfile == "" {
-		warn(nb.Build, "there is no package-lock.json: a later build may get other versions")
-	}
 	if m.tool != "" {
 		if err := nb.addTool(ctx, m.tool); err != nil {
 			return err

@@ -37,7 +37,9 @@ const matrix = `
 app u
 app branch u
 app build-logs u
+app check u
 app create u
+app credentials u
 app destroy u
 app list u
 app logs u
@@ -89,6 +91,8 @@ key list u
 key remove u
 plugin u
 plugin list u
+port u
+port list u
 ps u
 ps scale u
 releases u

@@ -29,6 +29,7 @@ var nouns = map[string]string{
 	"git":    "Deploying by git push",
 	"key":    "SSH keys that may push",
 	"plugin": "What is built into the server",
+	"port":   "Fixed ports of the host that apps have",
 	"system": "The server itself",
 	"user":   "Accounts",
 }
@@ -40,7 +41,7 @@ var sections = []struct {
 }{
 	{"DAILY OPERATIONS", []string{"deploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
 	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "addon", "backup"}},
-	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin"}},
+	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin", "port"}},
 	{"UTILITIES", []string{"help", "version", "git"}},
 }
 

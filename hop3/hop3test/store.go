@@ -26,6 +26,8 @@ type Database interface {
 	UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error) (hop3.Release, error)
 	DeleteRelease(ctx context.Context, app string, number int) error
 	Commit(ctx context.Context, app string, number int) error
+	ClaimPorts(ctx context.Context, app string, ports []hop3.Port) error
+	Ports(ctx context.Context) ([]hop3.PortClaim, error)
 	Hosts(ctx context.Context) (map[string]string, error)
 
 	Users(ctx context.Context) ([]hop3.User, error)
@@ -65,6 +67,8 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"a commit switches everything", (*storeStory).commit},
 		{"a host has one owner", (*storeStory).hostConflict},
 		{"rivals for a host: one wins", (*storeStory).hostRace},
+		{"a port is one app's", (*storeStory).ports},
+		{"rivals for ports: one wins", (*storeStory).portRace},
 		{"deleting an app takes all that hangs on it", (*storeStory).deleteApp},
 		{"users have keys", (*storeStory).usersAndKeys},
 		{"revoked tokens stay revoked", (*storeStory).tokens},

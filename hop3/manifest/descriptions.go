@@ -24,10 +24,12 @@ var descriptions = map[string]string{
 	"build.after-build":  "Commands after the toolchain.",
 	"build.packages":     "Packages of the host that the build needs.",
 	"build.node-version": "The version of Node.",
+	"build.strict":       "Refuse what a later build could get otherwise: packages without a lockfile.",
 	"build.ignore":       "Files that an upload leaves out, as in a .gitignore.",
 
 	"deploy":            "How a release is run.",
 	"deploy.deployer":   "What runs it. The server chooses, whichever it is.",
+	"deploy.keep":       "How many releases can be rolled back to; the server's KEEP_RELEASES unless said.",
 	"deploy.allow-http": "Serve plain HTTP too, instead of redirecting it to HTTPS.",
 	"deploy.allow_http": "The same as allow-http.",
 
@@ -73,7 +75,7 @@ var descriptions = map[string]string{
 	"domains._policy": "override replaces the hosts that users set.",
 	"domains.policy":  "The same as _policy.",
 
-	"static": "URL paths that are directories of the source.",
+	"static": "URL paths that are files or directories of the release, served before the app is asked.",
 
 	"port":             "What listens where; only for readers.",
 	"port.*.container": "The port.",
@@ -121,11 +123,13 @@ var descriptions = map[string]string{
 	"provider.name":       "See [[addons]].",
 	"provider.extensions": "See [[addons]].",
 
-	"volumes":                "A directory that all releases share.",
+	"volumes":                "A directory that all releases find in the same place.",
 	"volumes.name":           "What it is called.",
 	"volumes.target":         "Its place in the source.",
-	"volumes.type":           "persist: kept on the disk.",
-	"volumes.size":           "Of a tmpfs.",
+	"volumes.type":           "persist: kept on the disk; tmpfs: in memory, each instance's own; bind: a directory of the host.",
+	"volumes.size":           "The most that a tmpfs holds: \"64M\".",
+	"volumes.source":         "The host's directory of a bind.",
+	"volumes.read-only":      "The app may only read in a bind.",
 	"volumes.mode":           "Its permissions in octal: \"750\".",
 	"volumes.backup":         "What backups make of it.",
 	"volumes.backup.include": "Whether backups have it.",

@@ -11,6 +11,9 @@ import (
 // to run: images.
 var deployers = []string{"auto", "uwsgi", "native", "static", "docker-compose"}
 
+// maxKeep bounds the releases whose files an app has kept.
+const maxKeep = 100
+
 func readDeploy(r *reading) {
 	t := r.table.table("deploy")
 	if t == nil {
@@ -18,6 +21,7 @@ func readDeploy(r *reading) {
 	}
 	m := r.manifest
 	m.Deployer = t.word("deployer", deployers...)
+	m.Keep = t.integer("keep", 1, maxKeep)
 	kebab, snake := t.flag("allow-http"), t.flag("allow_http")
 	m.AllowHTTP = kebab || snake
 	t.done()

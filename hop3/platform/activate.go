@@ -42,6 +42,15 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 			return nil, fmt.Errorf("reading the live release: %w", err)
 		}
 	}
+	if err := p.claimPorts(ctx, app, r.Ports); err != nil {
+		return nil, err
+	}
+	instead := exclusive(a.old, r) && app.State != hop3.StateStopped && !app.Asleep
+	if instead {
+		if err := p.makeWay(ctx, app, a.old, out); err != nil {
+			return nil, err
+		}
+	}
 	instances, err := p.startReady(ctx, r, out)
 	if err == nil {
 		err = ctx.Err() // a client that left in the last moment
@@ -53,6 +62,9 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	}
 	if err != nil {
 		p.stopQuietly(r)
+		if instead {
+			err = errors.Join(err, p.comeBack(ctx, app, a.old))
+		}
 		return nil, err
 	}
 	handover := p.watch(a.old)
@@ -69,6 +81,8 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	for _, url := range p.urls(r.Hosts) {
 		say(out, "       %s", url)
 	}
+	tellPorts(out, r.Ports)
+	p.tellStatic(out, r)
 	p.tellHandover(out, a.old, switched, handover)
 	if !slices.Equal(a.old.Hosts, r.Hosts) {
 		p.wantCertificates(r.Hosts)
@@ -84,7 +98,7 @@ func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Outp
 		return nil, err
 	}
 	if len(l.Processes) == 0 {
-		if p.staticRoot(r) == "" && len(r.Cron) == 0 {
+		if p.staticRoot(r) == "" && len(r.Static) == 0 && len(r.Cron) == 0 {
 			tell(out, 1, "yellow", "       Warning: '%s' has nothing to run and nothing to serve", r.App)
 		}
 		return nil, nil
@@ -157,6 +171,9 @@ func (a *activation) revert(why error) {
 
 func (a *activation) revertLocked(why error) {
 	p, ctx := a.p, context.Background()
+	if exclusive(a.old, a.release) {
+		p.stopQuietly(a.release)
+	}
 	err := p.backTo(ctx, a.release, a.old, why)
 	if err != nil {
 		p.unsettled.note(a.release.App)
@@ -177,6 +194,7 @@ func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error)
 			app.SetState(hop3.StateStopped, "")
 			return nil
 		})
+		err = errors.Join(err, p.Store.ClaimPorts(ctx, bad.App, nil))
 	}
 	if err == nil {
 		_, err = p.Store.UpdateRelease(ctx, bad.App, bad.Number, func(r *hop3.Release) error {
@@ -231,13 +249,14 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		"PWD":          dir,
 		"BIND_ADDRESS": "127.0.0.1",
 		"RELEASE":      "v" + strconv.Itoa(r.Number),
-	})
+	}, portVariables(r.Ports))
 	delete(vars, publicURL)
 	maps.Copy(vars, p.serverEnv(r.Hosts, r.AllowHTTP))
 	l := hop3.Launch{
 		ID: r.ID(), Dir: dir, Env: vars, Path: r.Artifact.PathPrepend, LogDir: p.logDir(r.App),
 		Limits: r.Limits, AppDir: p.appDir(r.App),
 		Writable: []string{p.dataDir(r.App), p.volumesDir(r.App)},
+		Volumes:  mounted(r.Volumes),
 	}
 	if r.Artifact.Container != nil {
 		p.contain(&l, r)
@@ -259,7 +278,7 @@ const phpWorkers = "PHP_CLI_SERVER_WORKERS"
 
 // route is where a release's requests go.
 func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
-	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), AllowHTTP: r.AllowHTTP}
+	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), Static: p.staticPaths(r), AllowHTTP: r.AllowHTTP}
 	for _, i := range instances {
 		if i.Upstream != "" {
 			route.Upstreams = append(route.Upstreams, i.Upstream)

@@ -101,13 +101,16 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 			return nil, err
 		}
 	}
-	if err := p.checkVolumes(dir, m.Volumes); err != nil {
+	if m.Volumes, err = p.settleVolumes(dir, m.Volumes); err != nil {
 		return nil, err
 	}
 	accepted = true
 	tellManifest(req.Out, m)
 	app, err := p.Store.App(ctx, req.App)
 	if err != nil {
+		return nil, err
+	}
+	if app, err = p.makeAccounts(ctx, app, m); err != nil {
 		return nil, err
 	}
 	resolved, err := p.resolveEnv(ctx, app, m, req.Env)
@@ -130,6 +133,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		return nil, err
 	}
 
+	if err := p.claimPorts(ctx, app, m.Ports); err != nil {
+		return nil, err
+	}
 	artifact, err := p.build(ctx, release, m, resolved.Env, req.Out)
 	if err != nil {
 		return nil, err
@@ -150,6 +156,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.AllowHTTP = m.AllowHTTP
 		r.Limits, r.Scaling = limits, m.Scaling
+		r.Volumes, r.Ports, r.Static, r.Keep = m.Volumes, m.Ports, m.Static, m.Keep
 		return nil
 	})
 	if err != nil {
@@ -176,6 +183,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if app.Live == 0 {
 		p.postDeploy(ctx, a.release, m, req.Out)
 	}
+	p.welcome(ctx, a.release, m, req.Out)
 	return a, nil
 }
 
@@ -263,6 +271,7 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 	}
 	options := m.Build
 	options.Processes = m.Processes
+	options.Strict = options.Strict || p.Settings.StrictBuilds
 	req := hop3.BuildRequest{
 		App:      r.App,
 		Build:    r.Number,
@@ -403,7 +412,7 @@ func (p *Platform) discard(r hop3.Release, why error) {
 		}
 		return nil
 	})
-	if err = errors.Join(err, updateErr); err != nil {
+	if err = errors.Join(err, updateErr, p.keepPorts(ctx, r.App)); err != nil {
 		p.unsettled.note(r.App) // settling it discards again
 		p.Logger.Error("discarding a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
 	}

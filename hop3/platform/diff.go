@@ -109,6 +109,16 @@ func properties(r hop3.Release) (names []string, values map[string]string) {
 		s := r.Scaling[kind]
 		add("Scaling "+kind, fmt.Sprintf("%d to %d, %d requests each, sleeps after %s", s.Min, s.Max, s.TargetConcurrency, s.SleepAfter))
 	}
+	add("Releases kept", nonZero(r.Keep))
+	for _, prefix := range slices.Sorted(maps.Keys(r.Static)) {
+		add("Static "+prefix, r.Static[prefix])
+	}
+	for _, port := range r.Ports {
+		add("Port "+port.String(), strings.TrimSpace(port.Name+" from "+port.Source))
+	}
+	for _, v := range r.Volumes {
+		add("Volume "+v.Name, v.Target+whatIs(v))
+	}
 	for _, e := range r.Cron {
 		add("Cron "+e.Name, strings.TrimSpace(e.Schedule+" "+e.Command))
 	}

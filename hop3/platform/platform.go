@@ -66,6 +66,19 @@ type Settings struct {
 	// LimitsMissing says why limits are not enforced; nil when they are.
 	LimitsMissing error
 	LimitsStrict  bool // refuse what asks for limits that are not enforced
+	StrictBuilds  bool // every build is as with [build].strict
+	// BindAllow is what volumes of type bind may be, TmpfsMax how many bytes
+	// an instance's volumes in memory hold together; 0 allows none.
+	BindAllow     []hop3.BindRule
+	TmpfsMax      int64
+	OperatorEmail string // the address of who runs the server; may be empty
+	// ServerPorts are the server's own ports by name, AppPorts the first and
+	// the last that $PORT can be.
+	ServerPorts map[int]string
+	AppPorts    [2]int
+	PortsStrict bool // refuse ports whose source nobody enforces
+	// NotIsolated says why apps are not isolated; nil when they are.
+	NotIsolated error
 }
 
 // Store is the truth. See hop3/store; every method is a transaction of its
@@ -96,6 +109,10 @@ type Store interface {
 	// was asleep is not any more. It returns a
 	// CodeConflict error naming the owner when a host belongs to another app.
 	Commit(ctx context.Context, app string, number int) error
+	// ClaimPorts makes ports all that an app has; Commit does so too. It
+	// returns a CodeConflict error naming the owner of one that is taken.
+	ClaimPorts(ctx context.Context, app string, ports []hop3.Port) error
+	Ports(ctx context.Context) ([]hop3.PortClaim, error) // ordered by number
 	// Hosts returns which app each claimed host belongs to.
 	Hosts(ctx context.Context) (map[string]string, error)
 
@@ -164,6 +181,10 @@ type Prober interface {
 	// Diagnose says what an instance that serves HTTP does with ports in
 	// place of listening on its own; "" when it does that.
 	Diagnose(i hop3.Instance) string
+	// PortHolder says what holds a port of the host; "" when nothing does.
+	PortHolder(port hop3.Port) (string, error)
+	// LowestPort is the lowest port that an app may listen on.
+	LowestPort(isolated bool) int
 }
 
 // Certificates keeps the certificates of the apps' hosts. See hop3/certs.
@@ -232,8 +253,9 @@ type Files interface {
 	// it, and opens it for writing. No symbolic link leads out of dir.
 	Create(dir, name string) (io.WriteCloser, error)
 	// Volume makes a volume below volumes when there is none, of what source
-	// has at its target, and puts a link to it there in source. A target that
-	// is neither missing nor a directory is an error.
+	// has at its target, and puts a link to it there in source. Of one that is
+	// mounted it makes only the directory there. A target that is neither
+	// missing nor a directory is an error.
 	Volume(volumes, source string, v hop3.Volume) error
 	// Open gives a directory for reading; its symbolic links cannot lead out.
 	Open(dir string) (fs.FS, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,11 +30,12 @@ func (p *Platform) prune(ctx context.Context, app string) {
 }
 
 func (p *Platform) pruneLocked(ctx context.Context, app string) error {
-	return p.pruneTo(ctx, app, p.Settings.KeepReleases)
+	return p.pruneTo(ctx, app, math.MaxInt)
 }
 
-// pruneTo keeps the files of that many releases that have served.
-func (p *Platform) pruneTo(ctx context.Context, app string, keepReleases int) error {
+// pruneTo keeps the files of as many releases that have served as the app
+// keeps, but no more than most.
+func (p *Platform) pruneTo(ctx context.Context, app string, most int) error {
 	names, err := p.Files.List(p.releasesDir(app))
 	if err != nil {
 		return err
@@ -46,9 +48,10 @@ func (p *Platform) pruneTo(ctx context.Context, app string, keepReleases int) er
 	if err != nil {
 		return err
 	}
-	keep, caches := p.kept(releases, append(running, p.usedByCron()...), keepReleases)
+	most = min(most, p.keeps(releases))
+	keep, caches := p.kept(releases, append(running, p.usedByCron()...), most)
 	p.keepBuilds(ctx, app, slices.Collect(maps.Keys(keep)))
-	if len(names) <= keepReleases {
+	if len(names) <= most {
 		return nil
 	}
 	onDisk := map[string]bool{}
@@ -67,6 +70,17 @@ func (p *Platform) pruneTo(ctx context.Context, app string, keepReleases int) er
 		}
 	}
 	return err
+}
+
+// keeps is how many releases of an app have their files kept: what its live
+// release says, else the server's default.
+func (p *Platform) keeps(releases []hop3.Release) int {
+	for _, r := range releases {
+		if r.Status == hop3.ReleaseLive && r.Keep > 0 {
+			return r.Keep
+		}
+	}
+	return p.Settings.KeepReleases
 }
 
 // kept returns the builds whose files stay, and the cache entries they use:

@@ -80,7 +80,7 @@ func (p *Platform) rollbackTarget(ctx context.Context, app hop3.App, to int) (ho
 	}
 	for _, r := range releases {
 		if to == 0 && r.Status == hop3.ReleaseRetired && r.Number < app.Live || to != 0 && r.Number == to {
-			return r, p.checkTarget(app, r)
+			return r, p.checkTarget(app, r, p.keeps(releases))
 		}
 	}
 	if to == 0 {
@@ -90,7 +90,7 @@ func (p *Platform) rollbackTarget(ctx context.Context, app hop3.App, to int) (ho
 		WithHint("`hop3 releases --app %s` lists them.", app.Name)
 }
 
-func (p *Platform) checkTarget(app hop3.App, r hop3.Release) error {
+func (p *Platform) checkTarget(app hop3.App, r hop3.Release, kept int) error {
 	if r.Status == hop3.ReleaseFailed || r.Status == hop3.ReleaseBuilding {
 		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' never served.", r.Number, app.Name)
 	}
@@ -103,7 +103,7 @@ func (p *Platform) checkTarget(app hop3.App, r hop3.Release) error {
 	}
 	if len(names) == 0 && r.Artifact.StaticRoot == "" && len(r.Processes) > 0 {
 		return hop3.Errorf(hop3.CodeConflict, "The files of release v%d of '%s' are no longer kept.", r.Number, app.Name).
-			WithHint("The last %d releases are, unless the disk is full. Push the commit %.8s again instead.", p.Settings.KeepReleases, r.Commit)
+			WithHint("The last %d releases are, unless the disk is full ([deploy].keep of hop3.toml, or KEEP_RELEASES of the server). Push the commit %.8s again instead.", kept, r.Commit)
 	}
 	return nil
 }

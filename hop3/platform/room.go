@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 
@@ -64,13 +65,12 @@ func (p *Platform) makeRoom(ctx context.Context, held string) {
 		return
 	}
 	for _, remove := range []func(context.Context, string) error{
-		func(ctx context.Context, app string) error { return p.pruneTo(ctx, app, p.Settings.KeepReleases) },
+		func(ctx context.Context, app string) error { return p.pruneTo(ctx, app, math.MaxInt) },
 		func(ctx context.Context, app string) error {
-			return p.removeUnusedCaches(ctx, app, p.Settings.KeepReleases)
+			return p.removeUnusedCaches(ctx, app, math.MaxInt)
 		},
 		func(ctx context.Context, app string) error {
-			few := min(fewest, p.Settings.KeepReleases)
-			return errors.Join(p.pruneTo(ctx, app, few), p.removeUnusedCaches(ctx, app, few))
+			return errors.Join(p.pruneTo(ctx, app, fewest), p.removeUnusedCaches(ctx, app, fewest))
 		},
 	} {
 		for _, app := range apps {
@@ -97,7 +97,7 @@ func (p *Platform) makeRoom(ctx context.Context, held string) {
 // removeUnusedCaches removes what builds of the app have cached, but for what
 // a kept release uses, and for the home of the developer's own commands, of
 // which only they know what is in it.
-func (p *Platform) removeUnusedCaches(ctx context.Context, app string, keepReleases int) error {
+func (p *Platform) removeUnusedCaches(ctx context.Context, app string, most int) error {
 	releases, err := p.Store.Releases(ctx, app)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (p *Platform) removeUnusedCaches(ctx context.Context, app string, keepRelea
 	if err != nil {
 		return err
 	}
-	_, used := p.kept(releases, append(running, p.usedByCron()...), keepReleases)
+	_, used := p.kept(releases, append(running, p.usedByCron()...), min(most, p.keeps(releases)))
 	kinds, err := p.Files.ListIn(p.appDir(app), "cache")
 	if err != nil {
 		return err

@@ -290,6 +290,7 @@ type fakeProber struct {
 	sick func(upstream string) error // nil: all are well
 	fail error
 	hold chan struct{} // non-nil: Wait waits for its end, or the context's
+	held map[int]string
 }
 
 func (f *fakeProber) Wait(ctx context.Context, _ hop3.Readiness) error {
@@ -302,6 +303,10 @@ func (f *fakeProber) Wait(ctx context.Context, _ hop3.Readiness) error {
 	}
 	return f.fail
 }
+
+func (f *fakeProber) PortHolder(port hop3.Port) (string, error) { return f.held[port.Number], nil }
+
+func (*fakeProber) LowestPort(bool) int { return 1024 }
 
 type fakeBuilder struct {
 	fail   error

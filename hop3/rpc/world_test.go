@@ -206,6 +206,10 @@ func (noGit) SetHead(context.Context, string, string) error { return nil }
 // prober waits until something answers HTTP.
 type prober struct{}
 
+func (prober) PortHolder(hop3.Port) (string, error) { return "", nil }
+
+func (prober) LowestPort(bool) int { return 1024 }
+
 func (prober) Probe(context.Context, string, string, hop3.HealthCheck) error { return nil }
 
 func (prober) Diagnose(hop3.Instance) string { return "" }

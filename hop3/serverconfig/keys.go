@@ -1,6 +1,10 @@
 package serverconfig
 
-import "time"
+import (
+	"time"
+
+	"github.com/abilian/hop3/hop3"
+)
 
 // key is a row of the table of settings.
 type key struct {
@@ -12,6 +16,7 @@ type key struct {
 	fallbackFor func(machine) string
 	set         func(c *Config, text string) error
 	show        func(text string) string // hides secrets; nil shows all
+	list        bool                     // a file may have it as a list; else commas separate it
 	inert       bool                     // known, without effect
 	doc         string
 }
@@ -125,6 +130,18 @@ var keys = append([]key{
 	{name: "BUILD_MEMORY",
 		set: to(func(c *Config) *int64 { return &c.BuildMemory }, optional(size)),
 		doc: "the memory of one build, as 2G; empty for three quarters of the machine's"},
+	{name: "PORTS_STRICT", fallback: "false",
+		set: to(func(c *Config) *bool { return &c.PortsStrict }, boolean),
+		doc: "refuse [[ports]] with a source other than any, which is the firewall's to enforce, instead of a warning"},
+	{name: "VOLUMES_BIND_ALLOW", list: true,
+		set: to(func(c *Config) *[]hop3.BindRule { return &c.BindAllow }, optional(bindRules)),
+		doc: "directories of the host that apps may have as volumes of type bind, separated by commas; with :ro only for reading"},
+	{name: "VOLUMES_TMPFS_MAX", fallback: "256M",
+		set: to(func(c *Config) *int64 { return &c.TmpfsMax }, sizeOrOff),
+		doc: "the most that the volumes in memory of one instance may hold together; 0 or off for no such volumes"},
+	{name: "STRICT_BUILDS", fallback: "false",
+		set: to(func(c *Config) *bool { return &c.StrictBuilds }, boolean),
+		doc: "refuse what a later build could get otherwise, as packages without a lockfile, instead of a warning"},
 	{name: "MAX_PUSH_SIZE", fallback: "1G",
 		set: to(func(c *Config) *int64 { return &c.MaxPushSize }, size),
 		doc: "the largest git push"},
@@ -146,6 +163,9 @@ var keys = append([]key{
 	{name: "ACME_EMAIL",
 		set: to(func(c *Config) *string { return &c.ACME.Email }, anyText),
 		doc: "the address given to the certificate authority"},
+	{name: "OPERATOR_EMAIL",
+		set: to(func(c *Config) *string { return &c.Operator }, anyText),
+		doc: "the address that apps get for email = \"operator\" in [admin]; empty for that of ACME_EMAIL"},
 	{name: "ACME_SERVER",
 		set: to(func(c *Config) *string { return &c.ACME.Server }, optional(httpsURL)),
 		doc: "the URL of the certificate authority's directory; empty for Let's Encrypt"},
@@ -166,7 +186,7 @@ var keys = append([]key{
 		doc: "its settings, as a JSON object"},
 }, inert(
 	"HOP3_USER", "MODE", "HOP3_DEBUG", "HOP3_UNSAFE", "HOP3_SKIP_CONFIG_VALIDATION",
-	"OPERATOR_EMAIL", "EXPOSE_DEFAULT_SOURCE", "CATALOG_SOURCE_URL",
+	"EXPOSE_DEFAULT_SOURCE", "CATALOG_SOURCE_URL",
 	"HOP3_EXTRA_PG_EXTENSIONS", "HOP3_S3_BACKEND",
 )...)
 

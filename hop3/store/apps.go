@@ -12,7 +12,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, created_by, created_at, updated_at`
+const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, created_by, created_at, updated_at, accounts`
 
 // Apps returns all apps, ordered by name.
 func (db *DB) Apps(ctx context.Context) ([]hop3.App, error) {
@@ -44,13 +44,17 @@ func (db *DB) CreateApp(ctx context.Context, app hop3.App) error {
 	if err != nil {
 		return err
 	}
+	accounts, err := db.sealAccounts(app)
+	if err != nil {
+		return err
+	}
 	label := hop3.HostLabel(app.Name)
 	return db.change(ctx, func(tx *sql.Tx) error {
 		created, err := exec(ctx, tx, `INSERT INTO apps (name, label, state, error, deploy_branch, live,
-				last_release, env, scale, asleep, created_by, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
+				last_release, env, scale, asleep, created_by, created_at, updated_at, accounts)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`,
 			app.Name, label, int(app.State), clean(app.Error), app.DeployBranch, app.Live,
-			env, scale, app.Asleep, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt))
+			env, scale, app.Asleep, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts)
 		if err != nil {
 			return fmt.Errorf("creating app %s: %w", app.Name, err)
 		}
@@ -86,10 +90,14 @@ func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App)
 		if err != nil {
 			return err
 		}
+		accounts, err := db.sealAccounts(app)
+		if err != nil {
+			return err
+		}
 		_, err = tx.ExecContext(ctx, `UPDATE apps SET state = $1, error = $2, deploy_branch = $3, live = $4,
-				env = $5, scale = $6, asleep = $7, created_by = $8, created_at = $9, updated_at = $10 WHERE name = $11`,
+				env = $5, scale = $6, asleep = $7, created_by = $8, created_at = $9, updated_at = $10, accounts = $11 WHERE name = $12`,
 			int(app.State), clean(app.Error), app.DeployBranch, app.Live, env, scale, app.Asleep,
-			app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), name)
+			app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts, name)
 		if err != nil {
 			return fmt.Errorf("updating app %s: %w", name, err)
 		}
@@ -127,14 +135,17 @@ func (db *DB) app(ctx context.Context, q querier, name string) (hop3.App, error)
 }
 
 func (db *DB) scanApp(row scanner) (app hop3.App, err error) {
-	var env, scale string
+	var env, scale, accounts string
 	var created, updated int64
 	if err := row.Scan(&app.Name, &app.State, &app.Error, &app.DeployBranch, &app.Live,
-		&env, &scale, &app.Asleep, &app.CreatedBy, &created, &updated); err != nil {
+		&env, &scale, &app.Asleep, &app.CreatedBy, &created, &updated, &accounts); err != nil {
 		return hop3.App{}, err
 	}
 	app.CreatedAt, app.UpdatedAt = fromMicros(created), fromMicros(updated)
 	if app.Env, err = db.seal.openEnv(appPlace(app.Name), env); err != nil {
+		return hop3.App{}, err
+	}
+	if err := db.openAccounts(&app, accounts); err != nil {
 		return hop3.App{}, err
 	}
 	if err := json.Unmarshal([]byte(scale), &app.Scale); err != nil {

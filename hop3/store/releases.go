@@ -31,6 +31,10 @@ type releaseSpec struct {
 	Limits       hop3.Limits             `json:"limits,omitzero"`
 	Scaling      map[string]hop3.Scaling `json:"scaling,omitempty"`
 	Cron         []hop3.CronEntry        `json:"cron,omitempty"`
+	Volumes      []hop3.Volume           `json:"volumes,omitempty"`
+	Ports        []hop3.Port             `json:"ports,omitempty"`
+	Static       map[string]string       `json:"static,omitempty"`
+	Keep         int                     `json:"keep,omitempty"`
 	Ref          *hop3.RefMove           `json:"ref,omitempty"`
 	Took         time.Duration           `json:"took,omitempty"`
 }
@@ -172,6 +176,7 @@ func (db *DB) scanRelease(row scanner) (r hop3.Release, err error) {
 	r.Artifact, r.Processes, r.Health, r.StartTimeout = s.Artifact, s.Processes, s.Health, s.StartTimeout
 	r.Hosts, r.AllowHTTP, r.Ref, r.Took = s.Hosts, s.AllowHTTP, s.Ref, s.Took
 	r.Origins, r.Limits, r.Scaling, r.Cron = s.Origins, s.Limits, s.Scaling, s.Cron
+	r.Volumes, r.Ports, r.Static, r.Keep = s.Volumes, s.Ports, s.Static, s.Keep
 	return r, nil
 }
 
@@ -184,6 +189,7 @@ func (db *DB) encodeRelease(r hop3.Release) (env, spec string, err error) {
 		Artifact: r.Artifact, Processes: r.Processes, Health: r.Health, StartTimeout: r.StartTimeout,
 		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref, Took: r.Took,
 		Origins: r.Origins, Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
+		Volumes: r.Volumes, Ports: r.Ports, Static: r.Static, Keep: r.Keep,
 	})
 	return env, string(text), err
 }

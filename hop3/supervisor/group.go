@@ -38,7 +38,7 @@ func (s *Supervisor) prepare(l *hop3.Launch, group, capped string) (*sandbox.Pla
 	}
 	spec := sandbox.Spec{
 		App: l.ID.App, Group: group, Capped: capped, Limits: l.Limits,
-		AppDir: l.AppDir, Writable: l.Writable, ReadOnly: l.ReadOnly,
+		AppDir: l.AppDir, Writable: l.Writable, ReadOnly: l.ReadOnly, Dir: l.Dir, Volumes: l.Volumes,
 	}
 	if l.Container != nil {
 		// The engine's client has the server's rights, which the engine asks
