@@ -58,10 +58,7 @@ func deploy(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(res.Items) == 1 && res.Items[0].T == api.KindStream {
-		return p.followDeploy(ctx, c, res.Items[0].StreamID)
-	}
-	return p.show(res)
+	return p.showOrFollow(ctx, c, res)
 }
 
 func (p *program) deployArgs(args []string) (dir string, env map[string]string, streaming bool, err error) {

@@ -91,8 +91,10 @@ plugin u
 plugin list u
 ps u
 ps scale u
+redeploy u
 releases u
 releases show u
+releases switch u
 rollback u
 system u
 system info u
@@ -146,7 +148,7 @@ func TestEveryAppCommandNeedsAnAppThatExists(t *testing.T) {
 			continue
 		}
 		rest := slices.Repeat([]string{"w=1"}, cmd.Min)
-		if name == "releases show" {
+		if name == "releases show" || name == "releases switch" {
 			rest = []string{"v1"}
 		}
 		args := slices.Concat(strings.Fields(name), []string{"--app", "nosuch"}, rest)

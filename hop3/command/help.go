@@ -38,7 +38,7 @@ var sections = []struct {
 	title string
 	names []string
 }{
-	{"DAILY OPERATIONS", []string{"deploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
+	{"DAILY OPERATIONS", []string{"deploy", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
 	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "addon", "backup"}},
 	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin"}},
 	{"UTILITIES", []string{"help", "version", "git"}},

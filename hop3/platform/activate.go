@@ -21,6 +21,7 @@ type activation struct {
 	p       *Platform
 	release hop3.Release
 	old     hop3.Release // Number 0: there was none
+	held    bool         // it does not serve: see rehearse
 }
 
 // activate makes a release the one that serves: start beside, wait until
@@ -153,6 +154,10 @@ func (a *activation) revert(why error) {
 
 func (a *activation) revertLocked(why error) {
 	p, ctx := a.p, context.Background()
+	if a.held {
+		p.discard(a.release, why)
+		return
+	}
 	err := p.backTo(ctx, a.release, a.old, why)
 	if err != nil {
 		p.Logger.Error("reverting a release", zap.String("app", a.release.App), zap.Int("release", a.release.Number), zap.Error(err))

@@ -140,6 +140,9 @@ type Repositories interface {
 	// Changes returns the files in which two commits differ, the first most by
 	// path, and how many more there are.
 	Changes(ctx context.Context, app, from, to string, most int) (changes []hop3.FileChange, more int, err error)
+	// Stored returns a commit that is stored, by its full hash, or a
+	// CodeNotFound error. What its checkout leaves out is told to out.
+	Stored(ctx context.Context, app, commit string, out hop3.Output) (Source, error)
 	// Tidy packs what many pushes have left lying about, when it is worth it.
 	Tidy(ctx context.Context, app string) error
 }

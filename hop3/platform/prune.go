@@ -76,7 +76,7 @@ func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID) (buil
 		case hop3.ReleaseLive, hop3.ReleaseBuilding:
 			use(r)
 			served[r.Build] = true
-		case hop3.ReleaseRetired:
+		case hop3.ReleaseRetired, hop3.ReleaseReady:
 			if served[r.Build] || len(served) < p.Settings.KeepReleases {
 				served[r.Build] = true
 				use(r)

@@ -26,6 +26,7 @@ type Push struct {
 	out     hop3.Output
 	created bool // the app was created for this push
 	branch  bool // this push chose the deploy branch
+	options pushOptions
 
 	unlock     func()
 	activation *activation
@@ -49,9 +50,9 @@ func (p *Platform) BeginPush(ctx context.Context, who Actor, app string, out hop
 // an error rejects the whole push. When the push moves the deploy branch, the
 // new commit is deployed, and when that succeeds it serves before the branch
 // moves.
-func (push *Push) PreReceive(ctx context.Context, received hop3.Push) error {
-	for _, option := range received.Options {
-		tell(push.out, 1, "yellow", "       Note: the push option %q means nothing to this server", option)
+func (push *Push) PreReceive(ctx context.Context, received hop3.Push) (err error) {
+	if push.options, err = push.p.pushOptions(received.Options); err != nil {
+		return err
 	}
 	app, err := push.p.Store.App(ctx, push.app)
 	if err != nil {
@@ -76,8 +77,17 @@ func (push *Push) PreReceive(ctx context.Context, received hop3.Push) error {
 			push.noteStored(u.Name, branch)
 		}
 	}
-	if deploy == nil {
+	switch {
+	case deploy == nil && push.options.any():
+		return hop3.Errorf(hop3.CodeInvalid, "nothing in this push is deployed, so that its options would have no effect").
+			WithHint("Push the branch that deploys%s.", named(branch))
+	case deploy == nil:
 		return nil
+	}
+	if push.options.noSwitch {
+		if err := push.p.checkRehearsal(app); err != nil {
+			return err
+		}
 	}
 	return push.deploy(ctx, *deploy, received)
 }
@@ -107,6 +117,7 @@ func (push *Push) deploy(ctx context.Context, ref hop3.RefMove, received hop3.Pu
 	push.ref = ref
 	push.activation, err = p.deploy(ctx, push.who, DeployRequest{
 		App: push.app, Kind: hop3.ReleasePush, Source: branchSource{source, strings.TrimPrefix(ref.Name, heads)}, Ref: &ref, Out: push.out,
+		Env: push.options.env, NoSwitch: push.options.noSwitch,
 	})
 	return err
 }
@@ -188,6 +199,14 @@ func (push *Push) deployBranch(ctx context.Context, app hop3.App, updates []hop3
 		return updated.DeployBranch, push.p.Repos.SetHead(ctx, app.Name, updated.DeployBranch)
 	}
 	return "", nil
+}
+
+// named returns ", 'main'", or nothing while there is no such branch.
+func named(branch string) string {
+	if branch == "" {
+		return ""
+	}
+	return ", '" + branch + "'"
 }
 
 // noteStored tells the pusher that a reference is kept and not deployed.

@@ -85,6 +85,11 @@ func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.Release
 		if r.Status == hop3.ReleaseBuilding {
 			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended before the deploy did"))
 		}
+		if r.Status == hop3.ReleaseReady && r.Ref != nil {
+			if err := p.settleReady(ctx, app, r); err != nil {
+				return hop3.ReleaseID{}, err
+			}
+		}
 	}
 	live, err := p.settleRef(ctx, app, releases)
 	if err != nil {

@@ -91,12 +91,21 @@ func (p *Platform) rollbackTarget(ctx context.Context, app hop3.App, to int) (ho
 }
 
 func (p *Platform) checkTarget(app hop3.App, r hop3.Release) error {
+	if r.Status == hop3.ReleaseReady {
+		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' has not served yet.", r.Number, app.Name).
+			WithHint("`hop3 releases switch v%d --app %s` lets it.", r.Number, app.Name)
+	}
 	if r.Status == hop3.ReleaseFailed || r.Status == hop3.ReleaseBuilding {
 		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' never served.", r.Number, app.Name)
 	}
 	if r.Number == app.Live {
 		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' is the live one.", r.Number, app.Name)
 	}
+	return p.checkKept(app, r)
+}
+
+// checkKept reports that the files of a release are gone.
+func (p *Platform) checkKept(app hop3.App, r hop3.Release) error {
 	names, err := p.Files.List(p.releaseDir(app.Name, r.Build))
 	if err != nil {
 		return err

@@ -281,6 +281,10 @@ func (*fakeRepos) Changes(_ context.Context, _, from, to string, _ int) ([]hop3.
 	return []hop3.FileChange{{Path: from + ".." + to, How: "changed"}}, 3, nil
 }
 
+func (f *fakeRepos) Stored(_ context.Context, _, commit string, _ hop3.Output) (hop3.Source, error) {
+	return fakeSource{commit}, nil
+}
+
 func (*fakeRepos) Tidy(context.Context, string) error { return nil }
 
 func (*fakeRepos) SetHead(context.Context, string, string) error { return nil }

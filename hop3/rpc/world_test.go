@@ -199,6 +199,10 @@ func (noGit) Changes(context.Context, string, string, string, int) ([]hop3.FileC
 	return nil, 0, nil
 }
 
+func (noGit) Stored(context.Context, string, string, hop3.Output) (hop3.Source, error) {
+	return nil, hop3.Errorf(hop3.CodeNotFound, "there is no commit")
+}
+
 func (noGit) Tidy(context.Context, string) error { return nil }
 
 func (noGit) SetHead(context.Context, string, string) error { return nil }
