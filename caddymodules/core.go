@@ -223,7 +223,7 @@ func (c *core) openRepos(ctx context.Context, home string) (*git.Repositories, e
 	if err != nil {
 		return nil, fmt.Errorf("finding our own program for git's hooks: %w", err)
 	}
-	repos, err := git.Open(home, git.Config{Executable: exe, MaxPackBytes: c.config.MaxPushSize, Logger: c.logger.Named("git")})
+	repos, err := git.Open(home, git.Config{Executable: exe, MaxPackBytes: c.config.MaxPushSize, AllowPrivate: c.config.CloneAllowPrivate, Logger: c.logger.Named("git")})
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ import (
 //	get [-code N] <host> [<path>]   GET over the public port into stdout
 //	eventually <command> …   a program, retried until it succeeds
 //	login                    make an administrator and log in as it
+//	forge <directory>        serve its repositories over HTTP, at $FORGE
 //	pids <name>              note the app processes into the file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -46,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"get":        cmdGet,
 			"eventually": cmdEventually,
 			"pids":       cmdPIDs,
+			"forge":      cmdForge,
 			"login":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).logIn()) },
 		},
 	})

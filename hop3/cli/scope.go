@@ -12,13 +12,14 @@ var scoped = set(
 	"cron list", "cron run", "cron logs",
 	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
 	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup", "cert add", "cert remove",
+	"app source", "app fetch",
 )
 
 // optional are the commands to which only an --app that was given belongs.
 var optional = set("app create", "app launch", "cert list", "cert status", "cert renew")
 
 // followed are the commands whose progress is followed while they work.
-var followed = set("redeploy", "app redeploy")
+var followed = set("redeploy", "app redeploy", "app create", "app launch", "app fetch")
 
 // dangerous are the commands that ask before they act. Those of typed want the
 // name of what goes.

@@ -39,12 +39,14 @@ app branch u
 app build-logs u
 app create u
 app destroy u
+app fetch u
 app list u
 app logs u
 app ping u
 app restart u
 app run u
 app shell u
+app source u
 app start u
 app status u
 app stop u

@@ -13,8 +13,9 @@ import (
 
 func deployCommands() []Command {
 	return []Command{
-		{Name: "deploy", Summary: "Deploy the files of a directory", Usage: "[DIRECTORY]", App: NeedsApp, Max: Any, Lenient: true, Run: deploy, Flags: []Flag{
+		{Name: "deploy", Summary: "Deploy the files of a directory", Usage: "[DIRECTORY or URL]", App: NeedsApp, Max: Any, Lenient: true, Run: deploy, Flags: []Flag{
 			{Name: "env", Short: "e", Value: "KEY=VALUE", Help: "set a variable before the build"},
+			branchFlag,
 			{Name: "no-stream", Help: "answer when all is done"},
 		}},
 		{Name: "deploy cancel", Summary: "End the deploy that is under way", App: NeedsApp, Run: deployCancel},
@@ -30,9 +31,29 @@ func deploy(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	upload := c.takeUpload()
+	if upload == nil && len(c.Args) > 0 && hop3.LooksLikeRepoURL(c.Args[0]) {
+		return c.deployURL(ctx, c.Args[0])
+	}
 	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
 		return c.deployTo(ctx, upload, out)
 	}, upload)
+}
+
+// deployURL deploys a repository elsewhere, and makes the app when there is
+// none.
+func (c *Call) deployURL(ctx context.Context, address string) ([]api.Item, error) {
+	if err := hop3.ValidateRepoURL(address); err != nil {
+		return nil, err
+	}
+	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
+		req := platform.SourceRequest{App: c.App, Address: address, Branch: c.Value(branchFlag.Name), Env: c.Extra.Env, Out: out}
+		do := c.Platform.DeploySource
+		if _, err := c.Platform.AppStatus(ctx, c.App); hop3.CodeOf(err) == hop3.CodeNotFound {
+			do = c.Platform.CreateFromSource
+		}
+		_, err := do(ctx, c.Actor(), req)
+		return err
+	}, nil)
 }
 
 func redeploy(ctx context.Context, c *Call) ([]api.Item, error) {

@@ -143,6 +143,16 @@ type Repositories interface {
 	// Stored returns a commit that is stored, by its full hash, or a
 	// CodeNotFound error. What its checkout leaves out is told to out.
 	Stored(ctx context.Context, app, commit string, out hop3.Output) (Source, error)
+	// Fetch gets the newest commit of a branch of another repository, the
+	// default one when branch is "", and returns both. No reference moves. See
+	// hop3/git for its limits.
+	Fetch(ctx context.Context, app, address, branch string, out hop3.Output) (gotBranch, commit string, err error)
+	// Complete gets the history that the first Fetch left away.
+	Complete(ctx context.Context, app, address, branch string) error
+	// MoveRef moves a reference; a CodeConflict error when it is elsewhere.
+	MoveRef(ctx context.Context, app string, move hop3.RefMove) error
+	// Contains reports whether a commit is another one or an ancestor of it.
+	Contains(ctx context.Context, app, ancestor, commit string) (bool, error)
 	// Tidy packs what many pushes have left lying about, when it is worth it.
 	Tidy(ctx context.Context, app string) error
 }

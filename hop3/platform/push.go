@@ -242,15 +242,30 @@ func (s branchSource) Describe(ctx context.Context) (hop3.Release, error) {
 
 // SetDeployBranch chooses the branch whose pushes deploy. It deploys nothing.
 func (p *Platform) SetDeployBranch(ctx context.Context, _ Actor, app, branch string) error {
-	if branch == "" || strings.ContainsAny(branch, " \t\n~^:?*[\\") || strings.HasPrefix(branch, "-") || strings.Contains(branch, "..") {
-		return hop3.Errorf(hop3.CodeInvalid, "%q cannot be a branch", branch)
+	if err := checkBranch(branch); err != nil {
+		return err
 	}
 	unlock, err := p.lock(ctx, app)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	return p.setDeployBranch(ctx, app, branch)
+}
+
+func checkBranch(branch string) error {
+	if branch == "" || strings.ContainsAny(branch, " \t\n~^:?*[\\") || strings.HasPrefix(branch, "-") || strings.Contains(branch, "..") {
+		return hop3.Errorf(hop3.CodeInvalid, "%q cannot be a branch", branch)
+	}
+	return nil
+}
+
+// setDeployBranch is SetDeployBranch of a locked app.
+func (p *Platform) setDeployBranch(ctx context.Context, app, branch string) error {
 	if _, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
+		if a.Preview != nil {
+			return isPreview(*a)
+		}
 		a.DeployBranch = branch
 		return nil
 	}); err != nil {

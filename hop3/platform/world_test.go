@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -269,7 +270,11 @@ func (f *fakeProxy) Remove(_ context.Context, app string) error {
 
 func (*fakeProxy) Drain(context.Context, hop3.ReleaseID) error { return nil }
 
-type fakeRepos struct{ refs map[string]string }
+type fakeRepos struct {
+	refs                  map[string]string
+	elsewhere             string // what Fetch finds
+	fetchFails, moveFails error
+}
 
 func (*fakeRepos) Ensure(context.Context, string) error { return nil }
 
@@ -283,6 +288,25 @@ func (*fakeRepos) Changes(_ context.Context, _, from, to string, _ int) ([]hop3.
 
 func (f *fakeRepos) Stored(_ context.Context, _, commit string, _ hop3.Output) (hop3.Source, error) {
 	return fakeSource{commit}, nil
+}
+
+func (f *fakeRepos) Fetch(_ context.Context, _, _, branch string, _ hop3.Output) (string, string, error) {
+	return cmp.Or(branch, "main"), f.elsewhere, f.fetchFails
+}
+
+func (*fakeRepos) Complete(context.Context, string, string, string) error { return nil }
+
+func (f *fakeRepos) MoveRef(_ context.Context, _ string, m hop3.RefMove) error {
+	if f.moveFails != nil {
+		return f.moveFails
+	}
+	f.refs[m.Name] = m.New
+	return nil
+}
+
+// Contains finds the ancestor's hash in the commit's: the numbers are digits.
+func (f *fakeRepos) Contains(_ context.Context, _, ancestor, commit string) (bool, error) {
+	return ancestor <= commit, nil
 }
 
 func (*fakeRepos) Tidy(context.Context, string) error { return nil }

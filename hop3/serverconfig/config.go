@@ -59,6 +59,7 @@ type Config struct {
 	BuildMemory   int64 // bytes; 0 for a share of the machine's
 
 	MaxPushSize       int64 // bytes
+	CloneAllowPrivate bool
 	MaxArchiveSize    int64 // bytes
 	MaxExtractedSize  int64 // bytes
 	MaxArchiveMembers int
