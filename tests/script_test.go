@@ -26,6 +26,8 @@ import (
 //	eventually <command> …   a program, retried until it succeeds
 //	login                    make an administrator and log in as it
 //	forge <directory>        serve its repositories over HTTP, at $FORGE
+//	hook <host> <webhook> <event> <ref> <commit>   send what a git host would;
+//	                         the webhook's URL and secret are in the file
 //	pids <name>              note the app processes into the file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -48,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"eventually": cmdEventually,
 			"pids":       cmdPIDs,
 			"forge":      cmdForge,
+			"hook":       cmdHook,
 			"login":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).logIn()) },
 		},
 	})

@@ -13,6 +13,7 @@ var scoped = set(
 	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
 	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup", "cert add", "cert remove",
 	"app source", "app fetch",
+	"webhook create", "webhook show", "webhook rotate", "webhook remove", "webhook log",
 )
 
 // optional are the commands to which only an --app that was given belongs.

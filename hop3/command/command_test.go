@@ -112,6 +112,12 @@ user revoke-admin a
 user set-password a
 user show a
 version p
+webhook u
+webhook create u
+webhook log u
+webhook remove u
+webhook rotate u
+webhook show u
 `
 
 func TestWhoMayCallWhat(t *testing.T) {

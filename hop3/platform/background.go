@@ -6,4 +6,5 @@ func (p *Platform) Begin() {
 	p.Go("tend", p.tendAll)
 	p.Go("repair", p.repairAll)
 	p.beginCron()
+	p.Go("webhooks", p.resumeDeliveries)
 }

@@ -37,9 +37,10 @@ type Platform struct {
 
 	changes changes
 
-	cron    cronJobs
-	running running
-	clock   func() time.Time // nil: the time; replaced by tests
+	cron     cronJobs
+	running  running
+	clock    func() time.Time // nil: the time; replaced by tests
+	webhooks rate
 }
 
 // Settings are the server's settings that the verbs need.
@@ -110,6 +111,8 @@ type Store interface {
 	// RevokeToken remembers a token's id until it would have expired anyway.
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
+
+	Deliveries
 
 	// NewCronRun stores a run under an ID of its own and returns it with ID
 	// set; a CodeConflict error when the entry has one of the same Due.
