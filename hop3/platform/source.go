@@ -77,7 +77,12 @@ func (p *Platform) DeploySource(ctx context.Context, who Actor, req SourceReques
 		return hop3.Release{}, err
 	}
 	say(req.Out, "-----> Fetching %s", hop3.RedactRepoURL(app.Source))
-	branch, commit, err := p.Repos.Fetch(ctx, app.Name, app.Source, app.DeployBranch, req.Out)
+	fetching, _, end := p.cancelable(ctx, app.Name)
+	branch, commit, err := p.Repos.Fetch(fetching, app.Name, app.Source, app.DeployBranch, req.Out)
+	if err != nil && fetching.Err() != nil {
+		err = canceled(fetching)
+	}
+	end(err)
 	if err != nil {
 		return hop3.Release{}, err
 	}

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -23,7 +24,7 @@ func (p *Platform) rehearse(ctx context.Context, r hop3.Release, out hop3.Output
 		return nil, err
 	}
 	r, err = p.Store.UpdateRelease(context.WithoutCancel(ctx), r.App, r.Number, func(r *hop3.Release) error {
-		r.Status = hop3.ReleaseReady
+		r.Status, r.Took = hop3.ReleaseReady, time.Since(r.CreatedAt)
 		return nil
 	})
 	if err != nil {
@@ -49,8 +50,6 @@ func (p *Platform) checkRehearsal(app hop3.App) error {
 // counts were changed since: they would be taken back. When the release does
 // not become ready once more, it stays as it was.
 func (p *Platform) Switch(ctx context.Context, _ Actor, name string, number int, out hop3.Output) (hop3.Release, error) {
-	ctx, cancel := p.interruptible(ctx)
-	defer cancel()
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return hop3.Release{}, err
@@ -68,7 +67,10 @@ func (p *Platform) Switch(ctx context.Context, _ Actor, name string, number int,
 	if err != nil {
 		return hop3.Release{}, err
 	}
-	a, err := p.activate(ctx, target, out)
+	making, change, end := p.cancelable(ctx, name)
+	p.numbered(change, target.Number)
+	a, err := p.activate(making, target, out)
+	end(err)
 	if err != nil {
 		return hop3.Release{}, err
 	}
