@@ -36,6 +36,9 @@ func deploy(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	defer archive.Close()
+	if archive.deprecated {
+		p.printer.talk("yellow", "Warning: "+hop3Ignore+" will not be read any more one day: put its patterns into [build].ignore of hop3.toml.")
+	}
 	if p.flags.dryRun {
 		return p.showPlan(app, o.dir, archive)
 	}
@@ -52,8 +55,10 @@ func deploy(ctx context.Context, p *program, args []string) error {
 	if _, err := archive.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
+	sending := p.uploading(archive)
 	res, err := c.Call(ctx, o.words(app), p.deployExtra(o),
-		&client.Archive{Content: archive, Size: archive.size})
+		&client.Archive{Content: sending, Size: archive.size})
+	sending.end()
 	if err != nil {
 		return err
 	}

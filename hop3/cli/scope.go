@@ -13,6 +13,7 @@ var scoped = set(
 	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
 	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup", "cert add", "cert remove",
 	"app source", "app fetch",
+	"preview list", "preview remove", "preview extend", "preview on", "preview off",
 	"webhook create", "webhook show", "webhook rotate", "webhook remove", "webhook log",
 )
 

@@ -91,6 +91,12 @@ key list u
 key remove u
 plugin u
 plugin list u
+preview u
+preview extend u
+preview list u
+preview off u
+preview on u
+preview remove u
 ps u
 ps scale u
 redeploy u

@@ -41,7 +41,7 @@ func New(s Server) *Commands {
 	for _, rows := range [][]Command{
 		helpCommands(), appCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
 		domainCommands(), certCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), systemCommands(),
-		sourceCommands(), webhookCommands(),
+		sourceCommands(), webhookCommands(), previewCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)

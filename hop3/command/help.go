@@ -31,6 +31,7 @@ var nouns = map[string]string{
 	"plugin":  "What is built into the server",
 	"system":  "The server itself",
 	"user":    "Accounts",
+	"preview": "Other branches, served for a while",
 	"webhook": "Deploying when a git host says so",
 }
 
@@ -40,7 +41,7 @@ var sections = []struct {
 	names []string
 }{
 	{"DAILY OPERATIONS", []string{"deploy", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
-	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "webhook", "addon", "backup"}},
+	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "preview", "webhook", "addon", "backup"}},
 	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin"}},
 	{"UTILITIES", []string{"help", "version", "git"}},
 }

@@ -101,6 +101,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
+	if app, err = p.asPreview(ctx, app, m); err != nil {
+		return nil, err
+	}
 	resolved, err := p.resolveEnv(ctx, app, m, req.Env)
 	if err != nil {
 		return nil, err

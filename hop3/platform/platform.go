@@ -54,6 +54,9 @@ type Settings struct {
 	KeepReleases     int           // releases whose files are kept
 	ConcurrentBuilds int
 	WaitingBuilds    int           // builds that may wait for their turn
+	PreviewsMax      int           // of each app
+	PreviewExpiry    time.Duration // after the last push of a preview
+	PreviewSleep     time.Duration // without a request, until a preview sleeps
 	BuildTimeout     time.Duration // of one build; 0 for no limit
 	HTTPPort         int           // for the URLs told to people; 0 when closed
 	HTTPSPort        int

@@ -13,18 +13,20 @@ import (
 const (
 	optionEnv      = "env" // env=KEY=VALUE
 	optionNoSwitch = "no-switch"
+	optionPreview  = "preview"
 )
 
-var knownOptions = []string{optionEnv, optionNoSwitch}
+var knownOptions = []string{optionEnv, optionNoSwitch, optionPreview}
 
 // pushOptions are what the pusher asked for with -o.
 type pushOptions struct {
 	env      hop3.Env
 	noSwitch bool
+	preview  bool
 }
 
 // any reports whether anything was asked for.
-func (o pushOptions) any() bool { return len(o.env) > 0 || o.noSwitch }
+func (o pushOptions) any() bool { return len(o.env) > 0 || o.noSwitch || o.preview }
 
 // pushOptions reads the options of a push and reports all that is wrong with
 // them at once.
@@ -43,6 +45,8 @@ func (p *Platform) pushOptions(options []string) (pushOptions, error) {
 			problems = append(problems, "the push option "+name+" takes no value")
 		case name == optionNoSwitch:
 			o.noSwitch = true
+		case name == optionPreview:
+			o.preview = true
 		default:
 			problems = append(problems, unknownOption(name))
 		}

@@ -48,6 +48,7 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 			err = errors.Join(err, p.Runtime.Stop(ctx, id, p.Settings.StopGrace))
 		}
 	}
+	p.sweepPreviews(ctx, true)
 	return err
 }
 
@@ -167,7 +168,7 @@ func (p *Platform) settleRef(ctx context.Context, app hop3.App, releases []hop3.
 	if live.Ref == nil {
 		return live, nil
 	}
-	current, err := p.Repos.Ref(ctx, app.Name, live.Ref.Name)
+	current, err := p.Repos.Ref(ctx, repoOf(app), live.Ref.Name)
 	if err != nil {
 		return live, fmt.Errorf("reading the deploy branch: %w", err)
 	}

@@ -33,7 +33,7 @@ func (p *Platform) Redeploy(ctx context.Context, who Actor, name string, vars ho
 		return hop3.Release{}, hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' was uploaded, and its source is not kept.", live.Number, name).
 			WithHint("Run `hop3 deploy --app %s` in its directory. `hop3 app restart --app %s` starts what is built once more.", name, name)
 	}
-	source, err := p.Repos.Stored(ctx, name, live.Commit, out)
+	source, err := p.Repos.Stored(ctx, repoOf(app), live.Commit, out)
 	if hop3.CodeOf(err) == hop3.CodeNotFound {
 		return hop3.Release{}, hop3.Errorf(hop3.CodeConflict, "The commit %.8s of '%s' is no longer in its repository: %w", live.Commit, name, err).
 			WithHint("Push it again.")

@@ -121,6 +121,9 @@ func (p *Platform) checkKept(app hop3.App, r hop3.Release) error {
 // that the next release starts from them.
 func (p *Platform) adoptSettings(ctx context.Context, r hop3.Release) error {
 	_, err := p.Store.UpdateApp(context.WithoutCancel(ctx), r.App, func(app *hop3.App) error {
+		if app.Preview != nil {
+			return nil // most of its variables are its parent's
+		}
 		app.Env, app.Scale = storedEnv(r), map[string]int{}
 		for _, proc := range r.Processes {
 			if proc.Count != 1 {

@@ -102,7 +102,7 @@ func (p *Platform) switchTarget(app hop3.App, releases []hop3.Release, number in
 // before git moved the branch, as settleRef does one that switched: the branch
 // moves to a release that is kept, or neither of them happened.
 func (p *Platform) settleReady(ctx context.Context, app hop3.App, r hop3.Release) error {
-	current, err := p.Repos.Ref(ctx, app.Name, r.Ref.Name)
+	current, err := p.Repos.Ref(ctx, repoOf(app), r.Ref.Name)
 	if err != nil {
 		return fmt.Errorf("reading the deploy branch: %w", err)
 	}

@@ -78,7 +78,7 @@ func (w *world) reboot() {
 		Logger:   zap.NewNop(),
 		Settings: Settings{
 			Home: w.home, BaseDomain: "localhost", StartTimeout: time.Second, DrainTimeout: time.Second,
-			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
+			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, PreviewsMax: 3, PreviewExpiry: 7 * 24 * time.Hour, PreviewSleep: 15 * time.Minute, HTTPPort: 80, HTTPSPort: 443,
 		},
 	}
 	p.clock = w.time.now

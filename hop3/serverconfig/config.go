@@ -60,6 +60,9 @@ type Config struct {
 
 	MaxPushSize       int64 // bytes
 	CloneAllowPrivate bool
+	PreviewsMax       int
+	PreviewExpiry     time.Duration
+	PreviewSleep      time.Duration
 	MaxArchiveSize    int64 // bytes
 	MaxExtractedSize  int64 // bytes
 	MaxArchiveMembers int
