@@ -69,6 +69,9 @@ func statusRows(s platform.AppStatus) [][]any {
 	if s.App.Asleep {
 		add("Asleep", "since "+s.App.UpdatedAt.UTC().Format(time.DateTime)+" UTC; the next request wakes it")
 	}
+	if of := s.App.Preview; of != nil {
+		add("Preview of", fmt.Sprintf("%s, branch '%s', until %s UTC", of.Parent, of.Branch, stamp(of.Expires)))
+	}
 	add("Instances", countByType(s.Instances))
 	add("Limits", limitsOf(s.Limits))
 	add("Local URL", s.LocalURL)
