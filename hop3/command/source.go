@@ -49,12 +49,17 @@ func appCreate(ctx context.Context, c *Call) ([]api.Item, error) {
 			api.Summary("created %s.", c.App),
 		}, nil
 	}
-	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
+	items, err := c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
 		_, err := c.Platform.CreateFromSource(ctx, c.Actor(), platform.SourceRequest{
 			App: c.App, Address: address, Branch: c.Value(branchFlag.Name), Env: vars, Out: out,
 		})
 		return err
 	}, nil)
+	if n := len(items); n > 0 && items[n-1].T != api.KindStream {
+		// Clients of Hop3 (Python) wait for these words.
+		items = append(items[:n-1], api.Text("App '%s' launched successfully from URL.", c.App), items[n-1])
+	}
+	return items, err
 }
 
 // createArgs sorts out the name, which becomes c.App, and the address.

@@ -130,6 +130,9 @@ func (r *Repositories) fetchInto(ctx context.Context, dir string, from remote, r
 		return "", err
 	}
 	commit, _, _ := strings.Cut(string(content), "\t")
+	if treeSize(quarantine) > r.cfg.MaxFetchBytes { // it came too fast to be seen
+		return "", r.tooLarge()
+	}
 	return commit, migrate(quarantine, filepath.Join(dir, "objects"))
 }
 
@@ -258,13 +261,17 @@ func (r *Repositories) watchSize(ctx context.Context, dir string, end context.Ca
 				return
 			case <-ticker.C:
 				if treeSize(dir) > r.cfg.MaxFetchBytes {
-					end(hop3.Errorf(hop3.CodeInvalid, "the repository is larger than %d MB", r.cfg.MaxFetchBytes>>20))
+					end(r.tooLarge())
 					return
 				}
 			}
 		}
 	}()
 	return done
+}
+
+func (r *Repositories) tooLarge() error {
+	return hop3.Errorf(hop3.CodeInvalid, "the repository is larger than %d MB", r.cfg.MaxFetchBytes>>20)
 }
 
 // treeSize adds up the files below a directory that changes meanwhile.

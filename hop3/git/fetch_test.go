@@ -242,10 +242,11 @@ func TestFetchLimits(t *testing.T) {
 				<-hold
 				return
 			}
-			http.StripPrefix("/slow", h).ServeHTTP(w, r)
-			if strings.HasPrefix(r.URL.Path, "/app.git") {
+			if strings.HasPrefix(r.URL.Path, "/slow/") {
+				http.StripPrefix("/slow", h).ServeHTTP(w, r)
 				return
 			}
+			h.ServeHTTP(w, r)
 		})
 	})
 	t.Cleanup(func() { close(hold) })
@@ -266,6 +267,16 @@ func TestFetchLimits(t *testing.T) {
 	_, _, err := slow.Fetch(t.Context(), "blog", url+"/slow/app.git", "trunk", hop3.Discard)
 	if err == nil || !strings.Contains(err.Error(), "longer than 2s") || time.Since(start) > 20*time.Second {
 		t.Errorf("after %s: %v", time.Since(start), err)
+	}
+	small := fetching(t, Config{MaxFetchBytes: 1 << 20})
+	if _, _, err := small.Fetch(t.Context(), "blog", url+"/app.git", "trunk", hop3.Discard); hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), "larger than 1 MB") {
+		t.Errorf("8 MB: %v", err)
+	}
+	if left := leftovers(t, small, "blog"); len(left) > 0 {
+		t.Errorf("%v are left", left)
+	}
+	if packs, err := filepath.Glob(filepath.Join(small.home, "apps", "blog", "git", "objects", "pack", "*")); err != nil || len(packs) > 0 {
+		t.Errorf("%v, %v", packs, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
