@@ -234,7 +234,7 @@ func (c *core) openRepos(ctx context.Context, home string) (*git.Repositories, e
 	if err != nil {
 		return nil, fmt.Errorf("finding our own program for git's hooks: %w", err)
 	}
-	repos, err := git.Open(home, git.Config{Executable: exe, MaxPackBytes: c.config.MaxPushSize, Logger: c.logger.Named("git")})
+	repos, err := git.Open(home, git.Config{Executable: exe, MaxPackBytes: c.config.MaxPushSize, AllowPrivate: c.config.CloneAllowPrivate, Logger: c.logger.Named("git")})
 	if err != nil {
 		return nil, err
 	}
@@ -256,6 +256,9 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		ConcurrentBuilds: s.ConcurrentBuilds,
 		WaitingBuilds:    s.WaitingBuilds,
 		BuildTimeout:     s.BuildTimeout,
+		PreviewsMax:      s.PreviewsMax,
+		PreviewExpiry:    s.PreviewExpiry,
+		PreviewSleep:     s.PreviewSleep,
 		HTTPPort:         s.HTTPPort,
 		HTTPSPort:        s.HTTPSPort,
 		SSHPort:          s.SSHPort,

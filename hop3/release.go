@@ -71,6 +71,8 @@ const (
 	ReleaseScale    ReleaseKind = "scale"
 	ReleaseRestart  ReleaseKind = "restart"
 	ReleaseRollback ReleaseKind = "rollback"
+	ReleaseRedeploy ReleaseKind = "redeploy" // the live commit, built again
+	ReleaseFetch    ReleaseKind = "fetch"    // from the app's source repository
 )
 
 // ReleaseStatus is where a release is in its life.
@@ -81,6 +83,7 @@ const (
 	ReleaseBuilding ReleaseStatus = "building" // being built or started
 	ReleaseLive     ReleaseStatus = "live"     // serving
 	ReleaseRetired  ReleaseStatus = "retired"  // served once
+	ReleaseReady    ReleaseStatus = "ready"    // was started, answered and was stopped; has not served yet
 	ReleaseFailed   ReleaseStatus = "failed"   // never served
 )
 

@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"hop3/serverconfig": {"hop3"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
+	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.
 	"addons":          {"hop3"},
@@ -73,7 +74,7 @@ var mayImport = map[string][]string{
 
 	// L3: the front doors and the clients.
 	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/platform", "hop3/stream"},
-	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream"},
+	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream", "hop3/webhook"},
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},
 	"hop3/client":  {"hop3/api", "hop3/console"},

@@ -25,6 +25,9 @@ import (
 //	get [-code N] <host> [<path>]   GET over the public port into stdout
 //	eventually <command> …   a program, retried until it succeeds
 //	login                    make an administrator and log in as it
+//	forge <directory>        serve its repositories over HTTP, at $FORGE
+//	hook <host> <webhook> <event> <ref> <commit>   send what a git host would;
+//	                         the webhook's URL and secret are in the file
 //	pids <name>              note the app processes into the file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, storyParams("testdata/script"))
@@ -61,6 +64,8 @@ func storyParams(dir string) testscript.Params {
 			"get":        cmdGet,
 			"eventually": cmdEventually,
 			"pids":       cmdPIDs,
+			"forge":      cmdForge,
+			"hook":       cmdHook,
 			"login":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).logIn()) },
 		},
 	}

@@ -41,12 +41,14 @@ app check u
 app create u
 app credentials u
 app destroy u
+app fetch u
 app list u
 app logs u
 app ping u
 app restart u
 app run u
 app shell u
+app source u
 app start u
 app status u
 app stop u
@@ -93,10 +95,18 @@ plugin u
 plugin list u
 port u
 port list u
+preview u
+preview extend u
+preview list u
+preview off u
+preview on u
+preview remove u
 ps u
 ps scale u
+redeploy u
 releases u
 releases show u
+releases switch u
 rollback u
 system u
 system info u
@@ -112,6 +122,12 @@ user revoke-admin a
 user set-password a
 user show a
 version p
+webhook u
+webhook create u
+webhook log u
+webhook remove u
+webhook rotate u
+webhook show u
 `
 
 func TestWhoMayCallWhat(t *testing.T) {
@@ -150,7 +166,7 @@ func TestEveryAppCommandNeedsAnAppThatExists(t *testing.T) {
 			continue
 		}
 		rest := slices.Repeat([]string{"w=1"}, cmd.Min)
-		if name == "releases show" {
+		if name == "releases show" || name == "releases switch" {
 			rest = []string{"v1"}
 		}
 		args := slices.Concat(strings.Fields(name), []string{"--app", "nosuch"}, rest)

@@ -41,6 +41,7 @@ func New(s Server) *Commands {
 	for _, rows := range [][]Command{
 		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
 		domainCommands(), certCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
+		sourceCommands(), webhookCommands(), previewCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)

@@ -45,6 +45,7 @@ type Database interface {
 	TokenRevoked(ctx context.Context, id string) (bool, error)
 
 	CronDatabase
+	WebhookDatabase
 
 	Close() error
 }
@@ -76,6 +77,7 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"what cron runs do not exist is not found", (*storeStory).cronNotFound},
 		{"a turn is taken once", (*storeStory).oneTurn},
 		{"the history of cron runs is bounded", (*storeStory).cronHistory},
+		{"a message of a git host is taken once", (*storeStory).deliveries},
 		{"an ended context changes nothing", (*storeStory).canceled},
 		{"hostile text is kept or refused", (*storeStory).hostileText},
 	} {

@@ -21,6 +21,7 @@ type activation struct {
 	p       *Platform
 	release hop3.Release
 	old     hop3.Release // Number 0: there was none
+	held    bool         // it does not serve: see rehearse
 }
 
 // activate makes a release the one that serves: start beside, wait until
@@ -171,6 +172,10 @@ func (a *activation) revert(why error) {
 
 func (a *activation) revertLocked(why error) {
 	p, ctx := a.p, context.Background()
+	if a.held {
+		p.discard(a.release, why)
+		return
+	}
 	if exclusive(a.old, a.release) {
 		p.stopQuietly(a.release)
 	}

@@ -22,7 +22,10 @@ type DeployRequest struct {
 	Source Source
 	Env    hop3.Env // set before the build, over what is stored
 	Ref    *hop3.RefMove
-	Out    hop3.Output
+	// NoSwitch ends the deploy before the switch: the new release is started,
+	// found ready and stopped, and the old one serves on. See Switch.
+	NoSwitch bool
+	Out      hop3.Output
 }
 
 // Deploy builds and activates req.Source, creating the app when there is none.
@@ -110,6 +113,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
+	if app, err = p.asPreview(ctx, app, m); err != nil {
+		return nil, err
+	}
 	if app, err = p.makeAccounts(ctx, app, m); err != nil {
 		return nil, err
 	}
@@ -170,6 +176,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	}
 	if err := p.beforeRun(ctx, release, m, req.Out); err != nil {
 		return nil, err
+	}
+	if req.NoSwitch {
+		return p.rehearse(ctx, release, req.Out)
 	}
 	a, err := p.activate(ctx, release, req.Out)
 	if err != nil {

@@ -61,7 +61,7 @@ func (p *Platform) Diff(ctx context.Context, name string, from, to int) (Compari
 	}
 	c.Differences = differences(c.Old, c.New)
 	if c.Old.Commit != "" && c.New.Commit != "" && c.Old.Commit != c.New.Commit {
-		if c.Files, c.More, err = p.Repos.Changes(ctx, name, c.Old.Commit, c.New.Commit, maxChanges); err != nil {
+		if c.Files, c.More, err = p.Repos.Changes(ctx, repoOf(app), c.Old.Commit, c.New.Commit, maxChanges); err != nil {
 			return Comparison{}, fmt.Errorf("comparing the commits: %w", err)
 		}
 	}

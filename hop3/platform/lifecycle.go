@@ -94,8 +94,11 @@ func (p *Platform) RestartApp(ctx context.Context, who Actor, name string, out h
 }
 
 // DestroyApp removes the app with everything it has: processes, releases,
-// repository, data, logs.
-func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop3.Output) error {
+// repository, data, logs, previews.
+func (p *Platform) DestroyApp(ctx context.Context, who Actor, name string, out hop3.Output) error {
+	if err := p.destroyPreviews(ctx, who, name, out); err != nil {
+		return err
+	}
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return err
@@ -105,6 +108,12 @@ func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop
 	if err != nil {
 		return err
 	}
+	return p.destroyLocked(ctx, app, out)
+}
+
+// destroyLocked destroys an app that is locked.
+func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Output) error {
+	name := app.Name
 	say(out, "-----> Destroying '%s'", name)
 	unlockRunning, err := p.lockRunning(ctx, name)
 	if err != nil {

@@ -42,6 +42,7 @@ type Platform struct {
 
 	unsettled unsettled
 	clock     func() time.Time // nil: the time; replaced by tests
+	webhooks  rate
 }
 
 // Settings are the server's settings that the verbs need.
@@ -57,6 +58,9 @@ type Settings struct {
 	MinFreeFiles     int           // files that it must have room for
 	ConcurrentBuilds int
 	WaitingBuilds    int           // builds that may wait for their turn
+	PreviewsMax      int           // of each app
+	PreviewExpiry    time.Duration // after the last push of a preview
+	PreviewSleep     time.Duration // without a request, until a preview sleeps
 	BuildTimeout     time.Duration // of one build; 0 for no limit
 	HTTPPort         int           // for the URLs told to people; 0 when closed
 	HTTPSPort        int
@@ -132,6 +136,8 @@ type Store interface {
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
 
+	Deliveries
+
 	// NewCronRun stores a run under an ID of its own and returns it with ID
 	// set; a CodeConflict error when the entry has one of the same Due.
 	NewCronRun(ctx context.Context, r hop3.CronRun) (hop3.CronRun, error)
@@ -161,6 +167,19 @@ type Repositories interface {
 	// Changes returns the files in which two commits differ, the first most by
 	// path, and how many more there are.
 	Changes(ctx context.Context, app, from, to string, most int) (changes []hop3.FileChange, more int, err error)
+	// Stored returns a commit that is stored, by its full hash, or a
+	// CodeNotFound error. What its checkout leaves out is told to out.
+	Stored(ctx context.Context, app, commit string, out hop3.Output) (Source, error)
+	// Fetch gets the newest commit of a branch of another repository, the
+	// default one when branch is "", and returns both. No reference moves. See
+	// hop3/git for its limits.
+	Fetch(ctx context.Context, app, address, branch string, out hop3.Output) (gotBranch, commit string, err error)
+	// Complete gets the history that the first Fetch left away.
+	Complete(ctx context.Context, app, address, branch string) error
+	// MoveRef moves a reference; a CodeConflict error when it is elsewhere.
+	MoveRef(ctx context.Context, app string, move hop3.RefMove) error
+	// Contains reports whether a commit is another one or an ancestor of it.
+	Contains(ctx context.Context, app, ancestor, commit string) (bool, error)
 	// Tidy packs what many pushes have left lying about, when it is worth it.
 	Tidy(ctx context.Context, app string) error
 }

@@ -100,7 +100,7 @@ func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID, most 
 		case hop3.ReleaseLive, hop3.ReleaseBuilding:
 			use(r)
 			served[r.Build] = true
-		case hop3.ReleaseRetired:
+		case hop3.ReleaseRetired, hop3.ReleaseReady:
 			if served[r.Build] || len(served) < most {
 				served[r.Build] = true
 				use(r)

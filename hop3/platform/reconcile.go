@@ -48,6 +48,7 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 			err = errors.Join(err, p.Runtime.Stop(ctx, id, p.Settings.StopGrace))
 		}
 	}
+	p.sweepPreviews(ctx, true)
 	return err
 }
 
@@ -118,6 +119,11 @@ func (p *Platform) settleDeploys(ctx context.Context, app hop3.App) (hop3.Releas
 		if r.Status == hop3.ReleaseBuilding {
 			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended, or its disk was full, before the deploy had ended"))
 		}
+		if r.Status == hop3.ReleaseReady && r.Ref != nil {
+			if err := p.settleReady(ctx, app, r); err != nil {
+				return hop3.Release{}, err
+			}
+		}
 	}
 	return p.settleRef(ctx, app, releases)
 }
@@ -173,7 +179,7 @@ func (p *Platform) settleRef(ctx context.Context, app hop3.App, releases []hop3.
 	if live.Ref == nil {
 		return live, nil
 	}
-	current, err := p.Repos.Ref(ctx, app.Name, live.Ref.Name)
+	current, err := p.Repos.Ref(ctx, repoOf(app), live.Ref.Name)
 	if err != nil {
 		return live, fmt.Errorf("reading the deploy branch: %w", err)
 	}

@@ -91,12 +91,22 @@ func (p *Platform) rollbackTarget(ctx context.Context, app hop3.App, to int) (ho
 }
 
 func (p *Platform) checkTarget(app hop3.App, r hop3.Release, kept int) error {
+	if r.Status == hop3.ReleaseReady {
+		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' has not served yet.", r.Number, app.Name).
+			WithHint("`hop3 releases switch v%d --app %s` lets it.", r.Number, app.Name)
+	}
 	if r.Status == hop3.ReleaseFailed || r.Status == hop3.ReleaseBuilding {
 		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' never served.", r.Number, app.Name)
 	}
 	if r.Number == app.Live {
 		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' is the live one.", r.Number, app.Name)
 	}
+	return p.checkKept(app, r, kept)
+}
+
+// checkKept reports that the files of a release are gone; kept is how many
+// releases of the app have theirs.
+func (p *Platform) checkKept(app hop3.App, r hop3.Release, kept int) error {
 	names, err := p.Files.List(p.releaseDir(app.Name, r.Build))
 	if err != nil {
 		return err
@@ -112,6 +122,9 @@ func (p *Platform) checkTarget(app hop3.App, r hop3.Release, kept int) error {
 // that the next release starts from them.
 func (p *Platform) adoptSettings(ctx context.Context, r hop3.Release) error {
 	_, err := p.Store.UpdateApp(context.WithoutCancel(ctx), r.App, func(app *hop3.App) error {
+		if app.Preview != nil {
+			return nil // most of its variables are its parent's
+		}
 		app.Env, app.Scale = storedEnv(r), map[string]int{}
 		for _, proc := range r.Processes {
 			if proc.Count != 1 {

@@ -40,8 +40,8 @@ func (w *world) withFullStore() *fullStore {
 	return s
 }
 
-// pushed begins a push of a version that deploys, as far as the switch.
-func (w *world) pushed(t *testing.T, version string) (*Push, hop3.RefMove, error) {
+// pushing begins a push of a version that deploys, as far as the switch.
+func (w *world) pushing(t *testing.T, version string) (*Push, hop3.RefMove, error) {
 	t.Helper()
 	push, err := w.BeginPush(t.Context(), alice, "blog", w.out)
 	if err != nil {
@@ -90,13 +90,13 @@ func TestFullDatabaseWhenGitDidNotMove(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			w := newWorld(t)
 			db := w.withFullStore()
-			first, move, err := w.pushed(t, "1")
+			first, move, err := w.pushing(t, "1")
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.repos.refs[move.Name] = move.New
 			first.Settle(t.Context(), nil)
-			second, _, err := w.pushed(t, "2")
+			second, _, err := w.pushing(t, "2")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,13 +144,13 @@ func TestFullDatabaseWhenGitDidNotMove(t *testing.T) {
 // written down.
 func TestFullDatabaseAtTheStart(t *testing.T) {
 	w := newWorld(t)
-	first, move, err := w.pushed(t, "1")
+	first, move, err := w.pushing(t, "1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.repos.refs[move.Name] = move.New
 	first.Settle(t.Context(), nil)
-	if _, _, err := w.pushed(t, "2"); err != nil { // and the server ends
+	if _, _, err := w.pushing(t, "2"); err != nil { // and the server ends
 		t.Fatal(err)
 	}
 	w.reboot()

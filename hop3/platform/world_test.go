@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func (w *world) reboot() {
 		Logger:   zap.NewNop(),
 		Settings: Settings{
 			Home: w.home, BaseDomain: "localhost", StartTimeout: time.Second, DrainTimeout: time.Second,
-			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
+			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, PreviewsMax: 3, PreviewExpiry: 7 * 24 * time.Hour, PreviewSleep: 15 * time.Minute, HTTPPort: 80, HTTPSPort: 443,
 		},
 	}
 	p.clock = w.time.now
@@ -269,7 +270,11 @@ func (f *fakeProxy) Remove(_ context.Context, app string) error {
 
 func (*fakeProxy) Drain(context.Context, hop3.ReleaseID) error { return nil }
 
-type fakeRepos struct{ refs map[string]string }
+type fakeRepos struct {
+	refs                  map[string]string
+	elsewhere             string // what Fetch finds
+	fetchFails, moveFails error
+}
 
 func (*fakeRepos) Ensure(context.Context, string) error { return nil }
 
@@ -279,6 +284,29 @@ func (f *fakeRepos) Refs(context.Context, string) (map[string]string, error) { r
 
 func (*fakeRepos) Changes(_ context.Context, _, from, to string, _ int) ([]hop3.FileChange, int, error) {
 	return []hop3.FileChange{{Path: from + ".." + to, How: "changed"}}, 3, nil
+}
+
+func (f *fakeRepos) Stored(_ context.Context, _, commit string, _ hop3.Output) (hop3.Source, error) {
+	return fakeSource{commit}, nil
+}
+
+func (f *fakeRepos) Fetch(_ context.Context, _, _, branch string, _ hop3.Output) (string, string, error) {
+	return cmp.Or(branch, "main"), f.elsewhere, f.fetchFails
+}
+
+func (*fakeRepos) Complete(context.Context, string, string, string) error { return nil }
+
+func (f *fakeRepos) MoveRef(_ context.Context, _ string, m hop3.RefMove) error {
+	if f.moveFails != nil {
+		return f.moveFails
+	}
+	f.refs[m.Name] = m.New
+	return nil
+}
+
+// Contains finds the ancestor's hash in the commit's: the numbers are digits.
+func (f *fakeRepos) Contains(_ context.Context, _, ancestor, commit string) (bool, error) {
+	return ancestor <= commit, nil
 }
 
 func (*fakeRepos) Tidy(context.Context, string) error { return nil }

@@ -199,6 +199,17 @@ func (noGit) Changes(context.Context, string, string, string, int) ([]hop3.FileC
 	return nil, 0, nil
 }
 
+func (noGit) Stored(context.Context, string, string, hop3.Output) (hop3.Source, error) {
+	return nil, hop3.Errorf(hop3.CodeNotFound, "there is no commit")
+}
+
+func (noGit) Fetch(context.Context, string, string, string, hop3.Output) (string, string, error) {
+	return "", "", hop3.Errorf(hop3.CodeNotFound, "there is no commit")
+}
+func (noGit) Complete(context.Context, string, string, string) error         { return nil }
+func (noGit) MoveRef(context.Context, string, hop3.RefMove) error            { return nil }
+func (noGit) Contains(context.Context, string, string, string) (bool, error) { return false, nil }
+
 func (noGit) Tidy(context.Context, string) error { return nil }
 
 func (noGit) SetHead(context.Context, string, string) error { return nil }

@@ -67,6 +67,10 @@ type Config struct {
 	PortsStrict bool
 
 	MaxPushSize       int64 // bytes
+	CloneAllowPrivate bool
+	PreviewsMax       int
+	PreviewExpiry     time.Duration
+	PreviewSleep      time.Duration
 	MaxArchiveSize    int64 // bytes
 	MaxExtractedSize  int64 // bytes
 	MaxArchiveMembers int
