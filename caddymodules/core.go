@@ -21,6 +21,7 @@ import (
 	"github.com/abilian/hop3/hop3/auth"
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
+	"github.com/abilian/hop3/hop3/docker"
 	"github.com/abilian/hop3/hop3/git"
 	"github.com/abilian/hop3/hop3/platform"
 	"github.com/abilian/hop3/hop3/ready"
@@ -57,6 +58,7 @@ type core struct {
 	lock    *serverconfig.Lock
 	store   *store.DB
 	box     *sandbox.Sandbox // nil until started
+	engine  *docker.Engine   // nil until started
 	host    *http.Server     // of host commands
 }
 
@@ -155,7 +157,11 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		return err
 	}
 	c.box = box
-	giveSandbox(*c.builders.Load(), box)
+	c.engine = docker.Open(home)
+	equip(*c.builders.Load(), box, c.engine)
+	if user, ok := rt.(containerUser); ok {
+		user.UseContainers(c.engine)
+	}
 	runtime, err := rt.Open(filepath.Join(home, "run", "native"), box, c.logger.Named("runtime"))
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
@@ -203,13 +209,17 @@ func (c *core) useBuilders(builders []hop3.Builder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.box != nil {
-		giveSandbox(builders, c.box)
+		equip(builders, c.box, c.engine)
 	}
 	c.builders.Store(&builders)
 }
 
-func giveSandbox(builders []hop3.Builder, box *sandbox.Sandbox) {
+// equip gives builders what of the server they work with.
+func equip(builders []hop3.Builder, box *sandbox.Sandbox, engine *docker.Engine) {
 	for _, b := range builders {
+		if user, ok := b.(engineUser); ok {
+			user.UseEngine(engine)
+		}
 		if user, ok := b.(sandboxUser); ok {
 			user.UseSandbox(box)
 		}

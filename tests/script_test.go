@@ -27,8 +27,13 @@ import (
 //	login                    make an administrator and log in as it
 //	pids <name>              note the app processes into the file
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+	testscript.Run(t, storyParams("testdata/script"))
+}
+
+// storyParams are what the stories of a directory are run with.
+func storyParams(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			s, err := newServer(env.WorkDir)
 			if err != nil {
@@ -48,7 +53,7 @@ func TestScripts(t *testing.T) {
 			"pids":       cmdPIDs,
 			"login":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).logIn()) },
 		},
-	})
+	}
 }
 
 // appsDir is where the sample apps are.

@@ -86,10 +86,12 @@ var descriptions = map[string]string{
 	"ports.name":     "What it is for.",
 	"ports.source":   "Who may reach it: any, or an IPv4 network.",
 
-	"docker":            "For a build of a container image.",
-	"docker.port":       "The port inside.",
-	"docker.runtime":    "What runs it.",
-	"docker.build-args": "Arguments of the build.",
+	"docker":                "For a release that is a container image.",
+	"docker.image":          "An image to run, instead of one that is built of the Dockerfile.",
+	"docker.port":           "The port inside: what the image exposes first unless said, or 8080.",
+	"docker.runtime":        "What runs it: docker.",
+	"docker.build-args":     "Values of the Dockerfile's ARGs.",
+	"docker.ignore-compose": "The source's compose file is for other purposes.",
 
 	"nix":          "For a build with Nix; the keys are its template's.",
 	"nix.template": "The template.",

@@ -7,10 +7,9 @@ import (
 
 // deployers are the words of [deploy].deployer. Which runtime a server has is
 // its own affair, and an app runs the same in each: the words are understood so
-// that apps of Hop3 (Python) need no change.
-var deployers = []string{"auto", "uwsgi", "native", "static", deployerCompose}
-
-const deployerCompose = "docker-compose"
+// that apps of Hop3 (Python) need no change. Only docker-compose is another way
+// to run: images.
+var deployers = []string{"auto", "uwsgi", "native", "static", "docker-compose"}
 
 func readDeploy(r *reading) {
 	t := r.table.table("deploy")
@@ -19,9 +18,6 @@ func readDeploy(r *reading) {
 	}
 	m := r.manifest
 	m.Deployer = t.word("deployer", deployers...)
-	if m.Deployer == deployerCompose {
-		t.fail("deployer", "this server runs no containers, and without them the app would not be what it was written for: take the line out, and say in [run] how the app starts")
-	}
 	kebab, snake := t.flag("allow-http"), t.flag("allow_http")
 	m.AllowHTTP = kebab || snake
 	t.done()

@@ -89,6 +89,9 @@ func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Outp
 		}
 		return nil, nil
 	}
+	if err := p.verify(ctx, r.Artifact); err != nil {
+		return nil, err
+	}
 	started := time.Now()
 	if _, err := p.Runtime.Start(ctx, l); err != nil {
 		return nil, fmt.Errorf("starting v%d: %w", r.Number, err)
@@ -232,6 +235,9 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		ID: r.ID(), Dir: dir, Env: vars, Path: r.Artifact.PathPrepend, LogDir: p.logDir(r.App),
 		Limits: r.Limits, AppDir: p.appDir(r.App),
 		Writable: []string{p.dataDir(r.App), p.volumesDir(r.App)},
+	}
+	if r.Artifact.Container != nil {
+		p.contain(&l, r)
 	}
 	for _, proc := range r.Processes {
 		proc.Count = p.count(r, proc)

@@ -122,7 +122,10 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
-	if err := p.attachVolumes(release, m.Volumes, req.Out); err != nil {
+	if artifact.Container != nil {
+		artifact.Container.Volumes = m.Volumes
+	}
+	if err := p.attachVolumes(release, artifact, m.Volumes, req.Out); err != nil {
 		return nil, err
 	}
 	release, err = p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
@@ -245,6 +248,7 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 	options.Processes = m.Processes
 	req := hop3.BuildRequest{
 		App:      r.App,
+		Build:    r.Number,
 		Source:   p.releaseDir(r.App, r.Number),
 		AppDir:   p.appDir(r.App),
 		CacheDir: p.cacheDir(r.App),
@@ -257,6 +261,9 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 	}
 	builder, err := p.builder(ctx, m.Builder, req)
 	if err != nil {
+		return hop3.Artifact{}, err
+	}
+	if err := checkDeployer(m.Deployer, builder.Name()); err != nil {
 		return hop3.Artifact{}, err
 	}
 	release, err := p.buildSlot(ctx, out)
@@ -319,7 +326,7 @@ func (p *Platform) builder(ctx context.Context, name string, req hop3.BuildReque
 
 func noBuilder(name string, names []string) error {
 	return hop3.Errorf(hop3.CodeDeploy, "hop3.toml asks for the builder '%s', which this server does not have", name).
-		WithHint("It has: %v.", names)
+		WithHint("It has: %s.", strings.Join(names, ", "))
 }
 
 // beforeRun runs the commands that must succeed once before the release's
@@ -376,6 +383,7 @@ func (p *Platform) discard(r hop3.Release, why error) {
 	})
 	if r.Build == r.Number {
 		err = errors.Join(err, p.Files.Remove(p.releaseDir(r.App, r.Number)))
+		p.Go("prune", func(ctx context.Context) { p.prune(ctx, r.App) })
 	}
 	if err != nil {
 		p.Logger.Error("discarding a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))

@@ -120,6 +120,7 @@ func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop
 	if err := p.stopAll(ctx, name); err != nil {
 		return err
 	}
+	p.keepBuilds(ctx, name, nil)
 	// The row is the truth: see finishDestroys for a crash in between.
 	grave := p.destroyedDir(name, app.Live)
 	if err := p.Files.Rename(p.appDir(name), grave); err != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,7 +31,7 @@ func (p *Platform) prune(ctx context.Context, app string) {
 
 func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 	names, err := p.Files.List(p.releasesDir(app))
-	if err != nil || len(names) <= p.Settings.KeepReleases {
+	if err != nil {
 		return err
 	}
 	releases, err := p.Store.Releases(ctx, app)
@@ -41,6 +43,10 @@ func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 		return err
 	}
 	keep, caches := p.kept(releases, append(running, p.usedByCron()...))
+	p.keepBuilds(ctx, app, slices.Collect(maps.Keys(keep)))
+	if len(names) <= p.Settings.KeepReleases {
+		return nil
+	}
 	onDisk := map[string]bool{}
 	for _, name := range names {
 		onDisk[name] = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
@@ -40,8 +41,15 @@ func (p *Platform) checkVolumes(dir string, volumes []hop3.Volume) error {
 
 // attachVolumes gives a built release its volumes. What the first release has
 // at a target, also from its build, is the volume's first content.
-func (p *Platform) attachVolumes(r hop3.Release, volumes []hop3.Volume, out hop3.Output) error {
+func (p *Platform) attachVolumes(r hop3.Release, a hop3.Artifact, volumes []hop3.Volume, out hop3.Output) error {
 	for _, v := range volumes {
+		if a.Container != nil { // mounted when it starts: see mounts
+			if err := p.Files.MakeDir(filepath.Join(p.volumesDir(r.App), v.Name)); err != nil {
+				return fmt.Errorf("making the volume '%s': %w", v.Name, err)
+			}
+			say(out, "       Volume %s is at %s", v.Name, path.Join(a.Container.WorkDir, v.Target))
+			continue
+		}
 		if err := p.Files.Volume(p.volumesDir(r.App), p.releaseDir(r.App, r.Build), v); err != nil {
 			return hop3.Errorf(hop3.CodeDeploy, "the volume '%s' could not be put at %s: %w", v.Name, v.Target, err).
 				WithHint("The build may have made something else of what is there.")

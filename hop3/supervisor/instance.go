@@ -42,6 +42,9 @@ func (s *Supervisor) newInstance(l *hop3.Launch, p hop3.Process, ordinal int) *i
 		App:    l.ID.App, Release: l.ID.Number, Type: p.Type, Ordinal: ordinal,
 		Command: p.Command, LogFile: logFile(l, p.Type, ordinal),
 	}
+	if l.Container != nil {
+		rec.Container = containerName(l.ID, p.Type, ordinal)
+	}
 	return &instance{
 		s: s, launch: l, process: p, ordinal: ordinal, marker: rec.Marker, group: rec.group(),
 		done:  make(chan struct{}),

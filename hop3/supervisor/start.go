@@ -23,7 +23,7 @@ func (s *Supervisor) Start(ctx context.Context, launch hop3.Launch) (_ []hop3.In
 		return nil, err
 	}
 	for _, p := range launch.Processes {
-		if err := s.runnable(p); err != nil {
+		if err := s.runnable(launch, p); err != nil {
 			return nil, err
 		}
 	}
@@ -132,8 +132,10 @@ func validate(l hop3.Launch) error {
 }
 
 // runnable refuses a process that only uWSGI could run.
-func (s *Supervisor) runnable(p hop3.Process) error {
+func (s *Supervisor) runnable(l hop3.Launch, p hop3.Process) error {
 	switch {
+	case l.Container != nil: // without a command it is the image's own
+		return nil
 	case p.Count <= 0 || s.options.Launcher != nil || strings.TrimSpace(p.Command) != "":
 		return nil
 	case p.Module == "":

@@ -50,7 +50,10 @@ type Options struct {
 	// Launcher starts instances in another way than by forking them; nil for
 	// that. One-off commands are always forked.
 	Launcher Launcher
-	Logger   *zap.Logger // nil: nothing is logged
+	// Containers runs what a Launch has a Container for, also where there is a
+	// Launcher; nil for none.
+	Containers hop3.ContainerEngine
+	Logger     *zap.Logger // nil: nothing is logged
 }
 
 // Backoff says how long an instance that ended waits to be started again: Min,
@@ -178,6 +181,9 @@ func openLocked(options Options, lock *os.File) (*Supervisor, error) {
 	}
 	if err := s.endOneOffs(); err != nil {
 		s.logger.Error("ending the commands that an earlier server ran", zap.Error(err))
+	}
+	if err := s.sweepContainers(left); err != nil {
+		s.logger.Error("removing the containers that an earlier server left", zap.Error(err))
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.running.Go(func() { s.guard("rotating logs", func() { s.logs.Run(s.ctx) }) })
