@@ -25,15 +25,11 @@ func init() {
 // Builder builds the image that a Dockerfile describes, or takes one by
 // reference: the Caddy module hop3.builders.docker.
 type Builder struct {
-	// How long a build may take. Default: 30 minutes.
-	Timeout caddy.Duration `json:"timeout,omitempty"`
-
 	engine *Engine
 	pauses []time.Duration // before each further attempt; nil: those of retries
 }
 
 const (
-	buildTime    = 30 * time.Minute
 	pullTime     = 10 * time.Minute
 	standardPort = 8080
 )
@@ -164,6 +160,12 @@ func (i *imaging) check() error {
 			i.job.Warn("%s is not used: hop3.toml and the image say how the app runs", unused)
 		}
 	}
+	for _, p := range o.Processes {
+		if hop3.ServesHTTP(p.Type) && p.Type != hop3.ProcessWeb {
+			return hop3.Errorf(hop3.CodeInvalid, "the process type %s is what uWSGI loads, and an image runs commands", p.Type).
+				WithHint("Declare a web process whose command listens on $PORT, or leave it to the image's own command.")
+		}
+	}
 	for what, set := range map[string]bool{
 		"[build].toolchain": o.Toolchain != "", "[build].build": len(o.Commands) > 0,
 		"before-build": len(i.request.Before) > 0, "after-build": len(i.request.After) > 0,
@@ -218,12 +220,6 @@ func (i *imaging) unpinned(images []string, what string) error {
 
 // build runs docker build, again when the trouble was a registry's.
 func (i *imaging) build(ctx context.Context) error {
-	limit := time.Duration(i.builder.Timeout)
-	if limit == 0 {
-		limit = buildTime
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("a build may take %s", limit))
-	defer cancel()
 	args := []string{"build", "--progress=plain", "--tag", i.tag,
 		"--label", labelHome + "=" + i.engine.prefix, "--label", labelApp + "=" + i.request.App}
 	for _, name := range slices.Sorted(maps.Keys(i.request.Options.Docker.BuildArgs)) {

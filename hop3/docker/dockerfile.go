@@ -23,12 +23,13 @@ var variable = regexp.MustCompile(`\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-
 // Docker. args are the values of ARGs.
 func parseDockerfile(text string, args map[string]string) dockerfile {
 	var d dockerfile
-	var stages []string
+	var stages []string // those with a name
+	begun := false
 	values := map[string]string{}
 	for _, words := range instructions(text) {
 		switch strings.ToUpper(words[0]) {
 		case "ARG":
-			if name, value, _ := strings.Cut(words[1], "="); len(stages) == 0 {
+			if name, value, _ := strings.Cut(words[1], "="); !begun {
 				values[name] = strings.Trim(value, `"'`)
 				if given, ok := args[name]; ok {
 					values[name] = given
@@ -40,16 +41,17 @@ func parseDockerfile(text string, args map[string]string) dockerfile {
 				continue
 			}
 			image := expand(words[0], values)
+			if image == "" {
+				image = words[0] // of an ARG without a value
+			}
 			if !slices.Contains(stages, strings.ToLower(image)) && image != "scratch" && !strings.Contains(image, "@sha256:") &&
 				!slices.Contains(d.unpinned, image) {
 				d.unpinned = append(d.unpinned, image)
 			}
-			stage := ""
 			if len(words) > 2 && strings.EqualFold(words[1], "as") {
-				stage = strings.ToLower(words[2])
+				stages = append(stages, strings.ToLower(words[2]))
 			}
-			stages = append(stages, stage)
-			d.expose = 0
+			begun, d.expose = true, 0
 		case "EXPOSE":
 			for _, port := range words[1:] {
 				number, protocol, _ := strings.Cut(port, "/")

@@ -158,6 +158,8 @@ func (s *storeStory) fill(v reflect.Value) {
 		v.SetFloat(1.5)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(3)
+	case reflect.Uint32:
+		v.SetUint(0o700)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		s.fill(v.Elem())

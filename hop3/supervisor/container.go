@@ -103,7 +103,12 @@ func (s *Supervisor) createContainer(ctx context.Context, run hop3.ContainerRun)
 	if s.options.Containers == nil {
 		return nil, nil, errNoEngine
 	}
-	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	// Not cut short: the engine may make what nobody waits for any more, after
+	// it was removed.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), engineTime)
 	defer cancel()
 	return s.options.Containers.Create(ctx, run)
 }
