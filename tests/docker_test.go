@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +148,6 @@ func startEngine(t *testing.T) string {
 			continue
 		}
 		text, _ := os.ReadFile(log.Name())
-		t.Fatalf("the Docker engine does not start: %v\n%s", err, strings.TrimSpace(fmt.Sprintf("%s", tail(text, 1500))))
+		t.Fatalf("the Docker engine does not start: %v\n%s", err, tail(text, 1500))
 	}
 }

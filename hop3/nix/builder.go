@@ -182,7 +182,6 @@ func (d *derivation) make(ctx context.Context) (hop3.Artifact, error) {
 	if err != nil {
 		return hop3.Artifact{}, err
 	}
-	d.job.Say("       %s", result.path)
 	if len(result.unused) > 0 {
 		d.job.Warn("of runtime.json this server does not use: %s", strings.Join(result.unused, ", "))
 	}

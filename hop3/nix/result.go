@@ -100,7 +100,8 @@ func (r *result) parse(text []byte) error {
 	var problems []string
 	add := func(err error) {
 		if err != nil {
-			problems = append(problems, hop3.MessageOf(err))
+			first, _, _ := strings.Cut(hop3.MessageOf(err), "\n")
+			problems = append(problems, first)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Workers)) {
