@@ -251,7 +251,7 @@ func (i *imaging) attempts(ctx context.Context, env hop3.Env, args ...string) (s
 		pauses = retries
 	}
 	for n := 0; ; n++ {
-		said = &output{}
+		said = &output{pulls: args[0] == "pull"}
 		if err = i.docker(ctx, said, env, args...); err == nil || n >= len(pauses) || !said.transient() {
 			return said, err
 		}

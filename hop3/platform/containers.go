@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"path/filepath"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -65,9 +66,15 @@ func (p *Platform) verify(ctx context.Context, a hop3.Artifact) error {
 	return nil
 }
 
+// keepTime bounds how long builders may take to remove what is not needed: an
+// engine that hangs must not hold up the app.
+const keepTime = time.Minute
+
 // keepBuilds has the builders remove what they made for other builds of an app
 // than those. What fails is tried again after the next deploy.
 func (p *Platform) keepBuilds(ctx context.Context, app string, builds []int) {
+	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	defer cancel()
 	for _, b := range p.Builders() {
 		if k, ok := b.(hop3.Keeper); ok {
 			if err := k.Keep(ctx, app, builds); err != nil {
