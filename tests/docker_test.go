@@ -90,8 +90,12 @@ func needsPrograms(t *testing.T, programs ...string) {
 // runInNamespaces runs the calling test again, in namespaces of its own.
 func runInNamespaces(t *testing.T) {
 	t.Helper()
+	only := "^" + t.Name() + "$"
+	if first, stories, ok := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); ok && strings.Trim(first, "^$") == t.Name() {
+		only += "/" + stories
+	}
 	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--",
-		os.Args[0], "-test.run="+flag.Lookup("test.run").Value.String(), "-test.v", "-test.timeout=10m")
+		os.Args[0], "-test.run="+only, "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), inNamespaces+"=1", givenBinaries+"="+binaries)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

@@ -356,8 +356,32 @@ func (b *Builder) Keep(ctx context.Context, app string, builds []int) error {
 		}
 	}
 	if len(builds) == 0 {
-		errs = append(errs, b.engine.removeVolumes(ctx, app))
+		errs = append(errs, b.engine.removeVolumes(ctx, func(owner string) bool { return owner == app }))
 	}
+	return errors.Join(errs...)
+}
+
+// KeepApps removes the images and volumes of apps that are gone.
+func (b *Builder) KeepApps(ctx context.Context, apps []string) error {
+	if b.engine.Missing(ctx) != nil {
+		return nil
+	}
+	tags, err := b.engine.tagsOf(ctx, b.engine.prefix+"/*")
+	if err != nil {
+		return err
+	}
+	kept := map[string]bool{}
+	for _, app := range apps {
+		kept[b.engine.repository(app)] = true
+	}
+	var errs []error
+	for _, tag := range tags {
+		repository, _, _ := strings.Cut(tag, ":")
+		if !kept[repository] {
+			errs = append(errs, b.engine.removeImage(ctx, tag))
+		}
+	}
+	errs = append(errs, b.engine.removeVolumes(ctx, func(owner string) bool { return !slices.Contains(apps, owner) }))
 	return errors.Join(errs...)
 }
 
