@@ -21,6 +21,9 @@ type Keeper interface {
 	// not among these. What is in use is left alone: it is removed the next
 	// time. Keeping of what was never made is no error.
 	Keep(ctx context.Context, app string, builds []int) error
+	// KeepApps removes what the builder has made for apps that are not among
+	// these: those that were destroyed while that could not be removed.
+	KeepApps(ctx context.Context, apps []string) error
 }
 
 // Verifier is implemented by a Builder whose artifacts can lose parts outside

@@ -24,6 +24,11 @@ type Mount struct {
 	Target string // absolute
 }
 
+// ErrEngineAway is what an error of a ContainerEngine is when the engine does
+// not answer, as while a machine starts: later it may.
+var ErrEngineAway error = Errorf(CodeUnavailable, "the container engine does not answer").
+	WithHint("Let the server's admin see whether it runs: systemctl status docker.")
+
 // ContainerEngine runs containers. It is safe for concurrent use. Names are
 // those of one server, which the engine tells from another server's.
 type ContainerEngine interface {

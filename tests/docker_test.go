@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,8 +37,8 @@ func TestDocker(t *testing.T) {
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		t.Fatalf("ip: %v\n%s", err, out)
 	}
-	socket := startEngine(t)
-	t.Setenv("DOCKER_HOST", "unix://"+socket)
+	e := newEngine(t)
+	t.Setenv("DOCKER_HOST", "unix://"+e.socket())
 	programs := t.TempDir()
 	for _, version := range []string{"1", "2"} {
 		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -X main.version="+version, "-o", filepath.Join(programs, "app"+version), "./docker/image")
@@ -46,6 +47,7 @@ func TestDocker(t *testing.T) {
 			t.Fatalf("building the app: %v\n%s", err, out)
 		}
 	}
+	r := startRegistry(t, filepath.Join(programs, "app1"))
 	stories, err := filepath.Glob("testdata/docker/*.txtar")
 	if err != nil || len(stories) == 0 {
 		t.Fatalf("there are no stories, %v", err)
@@ -53,9 +55,10 @@ func TestDocker(t *testing.T) {
 	for _, story := range stories {
 		params := storyParams("")
 		params.Files = []string{story}
+		params.Cmds["engine"] = e.command
 		setup := params.Setup
 		params.Setup = func(env *testscript.Env) error {
-			env.Vars = append(env.Vars, "PROGRAMS="+programs)
+			env.Vars = append(env.Vars, "PROGRAMS="+programs, "REGISTRY="+r.host, "DIGEST="+r.manifest)
 			return setup(env)
 		}
 		// One after the other: each counts all that the engine has.
@@ -87,8 +90,12 @@ func needsPrograms(t *testing.T, programs ...string) {
 // runInNamespaces runs the calling test again, in namespaces of its own.
 func runInNamespaces(t *testing.T) {
 	t.Helper()
+	only := "^" + t.Name() + "$"
+	if first, stories, ok := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); ok && strings.Trim(first, "^$") == t.Name() {
+		only += "/" + stories
+	}
 	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--",
-		os.Args[0], "-test.run="+flag.Lookup("test.run").Value.String(), "-test.v", "-test.timeout=10m")
+		os.Args[0], "-test.run="+only, "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), inNamespaces+"=1", givenBinaries+"="+binaries)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
@@ -98,47 +105,64 @@ func runInNamespaces(t *testing.T) {
 	}
 }
 
-// startEngine starts a Docker engine and returns its socket.
-func startEngine(t *testing.T) string {
+// engine is a Docker engine, all of whose files are in dir.
+type engine struct {
+	dir    string // short: a socket's path is
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when cmd has ended
+}
+
+func (e *engine) socket() string { return filepath.Join(e.dir, "sock") }
+
+// newEngine starts an engine, which ends with the test.
+func newEngine(t *testing.T) *engine {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hop3-docker-") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "hop3-docker-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "sock")
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("dockerd", "--host", "unix://"+socket, "--data-root", filepath.Join(dir, "data"),
-		"--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"))
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		_ = cmd.Wait() // its log says why
-	}()
+	e := &engine{dir: dir}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-exited
-		log.Close()
+		e.stop()
 		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
+			text, _ := os.ReadFile(filepath.Join(dir, "log"))
 			t.Logf("dockerd:\n%s", tail(text, 1500))
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	if err := e.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// start returns when the engine answers.
+func (e *engine) start(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(e.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command("dockerd", "--host", "unix://"+e.socket(), "--data-root", filepath.Join(e.dir, "data"),
+		"--exec-root", filepath.Join(e.dir, "exec"), "--pidfile", filepath.Join(e.dir, "pid"))
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	e.cmd, e.exited = cmd, exited
+	go func() {
+		defer close(exited)
+		_ = cmd.Wait() // its log says why
+	}()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		err := exec.CommandContext(ctx, "docker", "--host", "unix://"+socket, "version").Run()
+		err := exec.CommandContext(ctx, "docker", "--host", "unix://"+e.socket(), "version").Run()
 		if err == nil {
-			return socket
+			return nil
 		}
 		select {
 		case <-exited:
@@ -148,6 +172,26 @@ func startEngine(t *testing.T) string {
 			continue
 		}
 		text, _ := os.ReadFile(log.Name())
-		t.Fatalf("the Docker engine does not start: %v\n%s", err, tail(text, 1500))
+		return fmt.Errorf("the Docker engine does not start: %w\n%s", err, tail(text, 1500))
+	}
+}
+
+func (e *engine) stop() {
+	if e.cmd != nil {
+		_ = e.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		<-e.exited
+	}
+}
+
+// command is a story's "engine start|stop|restart".
+func (e *engine) command(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: engine start|stop|restart")
+	}
+	if args[0] != "start" {
+		e.stop()
+	}
+	if args[0] != "stop" {
+		ts.Check(e.start(context.Background()))
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/abilian/hop3/hop3"
 )
 
 // api is the engine's HTTP API, of whichever version it has:
@@ -74,6 +76,9 @@ func (a *api) do(ctx context.Context, method, path string, query url.Values, bod
 		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := a.client.Do(req)
+	if dial := new(net.OpError); errors.As(err, &dial) && dial.Op == "dial" {
+		return fmt.Errorf("%w: %w", hop3.ErrEngineAway, dial)
+	}
 	if err != nil {
 		return fmt.Errorf("asking the Docker engine: %w", err)
 	}

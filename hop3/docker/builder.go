@@ -50,17 +50,20 @@ func (*Builder) Name() string { return "docker" }
 
 // Accept takes a source with a Dockerfile, and an app that names an image,
 // where there is an engine. Without one a language that is recognised is
-// another way to build it: who deploys is told.
+// another way to build it: who deploys is told. One that only does not answer
+// is waited for: an app is not built in two ways by turns.
 func (b *Builder) Accept(ctx context.Context, req hop3.BuildRequest) (reason string, ok bool) {
 	what := "[docker].image"
 	if req.Options.Docker.Image == "" {
 		if what = "Dockerfile"; !hasDockerfile(req.Source) {
 			return "there is no Dockerfile", false
 		}
-	} else if b.engine.Missing(ctx) != nil {
+	}
+	err := b.engine.Missing(ctx)
+	if err != nil && (b.engine.installed() || req.Options.Docker.Image != "") {
 		return what, true // there is no other way: the build says what is missing
 	}
-	if err := b.engine.Missing(ctx); err != nil {
+	if err != nil {
 		if req.Out != nil {
 			req.Out.Log(hop3.LogLine{Level: 1, Color: "yellow", Time: time.Now(),
 				Text: fmt.Sprintf("       Warning: the Dockerfile is not used: this server has no Docker engine (%v)", err)})
@@ -84,7 +87,7 @@ func hasDockerfile(src string) bool {
 func (b *Builder) Build(ctx context.Context, req hop3.BuildRequest) (artifact hop3.Artifact, err error) {
 	if missing := b.engine.Missing(ctx); missing != nil {
 		return hop3.Artifact{}, hop3.Errorf(hop3.CodeDeploy, "the app is to be built with Docker, and this server has no Docker engine: %w", missing).
-			WithHint("Let the server's admin install one (apt-get install docker.io), or say builder = \"local\" in the [build] section of hop3.toml.")
+			WithHint("Let the server's admin install or start one (apt-get install docker.io, systemctl start docker), or say builder = \"local\" in the [build] section of hop3.toml.")
 	}
 	job, err := build.Begin(req, b.Name(), build.Place{})
 	if err != nil {
@@ -251,7 +254,7 @@ func (i *imaging) attempts(ctx context.Context, env hop3.Env, args ...string) (s
 		pauses = retries
 	}
 	for n := 0; ; n++ {
-		said = &output{}
+		said = &output{pulls: args[0] == "pull"}
 		if err = i.docker(ctx, said, env, args...); err == nil || n >= len(pauses) || !said.transient() {
 			return said, err
 		}
@@ -353,8 +356,32 @@ func (b *Builder) Keep(ctx context.Context, app string, builds []int) error {
 		}
 	}
 	if len(builds) == 0 {
-		errs = append(errs, b.engine.removeVolumes(ctx, app))
+		errs = append(errs, b.engine.removeVolumes(ctx, func(owner string) bool { return owner == app }))
 	}
+	return errors.Join(errs...)
+}
+
+// KeepApps removes the images and volumes of apps that are gone.
+func (b *Builder) KeepApps(ctx context.Context, apps []string) error {
+	if b.engine.Missing(ctx) != nil {
+		return nil
+	}
+	tags, err := b.engine.tagsOf(ctx, b.engine.prefix+"/*")
+	if err != nil {
+		return err
+	}
+	kept := map[string]bool{}
+	for _, app := range apps {
+		kept[b.engine.repository(app)] = true
+	}
+	var errs []error
+	for _, tag := range tags {
+		repository, _, _ := strings.Cut(tag, ":")
+		if !kept[repository] {
+			errs = append(errs, b.engine.removeImage(ctx, tag))
+		}
+	}
+	errs = append(errs, b.engine.removeVolumes(ctx, func(owner string) bool { return !slices.Contains(apps, owner) }))
 	return errors.Join(errs...)
 }
 

@@ -11,6 +11,7 @@ import (
 
 // output keeps what is needed of a build's output to say why it failed.
 type output struct {
+	pulls bool // all it says is of a registry
 	lines []string
 	step  string // of the classic builder: the step under way
 	said  string // the last line of it
@@ -99,7 +100,7 @@ var (
 	// fleeting are troubles of a registry, or of the way to it, that may be
 	// over a moment later; only beside a word of registries.
 	fleeting = regexp.MustCompile(`(?i)\b50[0234]\b|internal server error|bad gateway|service unavailable|gateway time-?out|tls handshake timeout|i/o timeout|connection reset|unexpected EOF|temporary failure in name resolution`)
-	registry = regexp.MustCompile(`(?i)registry|pull|manifest|load metadata|resolve source|docker\.io|ghcr\.io|quay\.io|auth\.|/v2/`)
+	registry = regexp.MustCompile(`(?i)registry|pull|unexpected http status|manifest|load metadata|resolve source|docker\.io|ghcr\.io|quay\.io|auth\.|/v2/`)
 	limited  = regexp.MustCompile(`(?i)too many requests|toomanyrequests|rate limit`)
 )
 
@@ -113,7 +114,7 @@ func (o *output) transient() bool {
 		if stepOutput.MatchString(line) {
 			continue // what a command of the app says, which is run once
 		}
-		found = found || fleeting.MatchString(line) && registry.MatchString(line)
+		found = found || fleeting.MatchString(line) && (o.pulls || registry.MatchString(line))
 	}
 	return found
 }

@@ -61,6 +61,11 @@ The command '/app fail' returned a non-zero code: 1`,
 			want:      `Error response from daemon: Get "https://registry-1.docker.io/v2/": net/http: TLS handshake timeout`,
 			transient: true,
 		},
+		"a pull from a registry in trouble": {
+			said:      "Error response from daemon: received unexpected HTTP status: 503 Service Unavailable",
+			want:      "Error response from daemon: received unexpected HTTP status: 503 Service Unavailable",
+			transient: true,
+		},
 		"too many pulls": {
 			said: "toomanyrequests: You have reached your pull rate limit. 503 Service Unavailable from registry",
 			want: "toomanyrequests: You have reached your pull rate limit. 503 Service Unavailable from registry",

@@ -99,6 +99,8 @@ func (e *Engine) Create(ctx context.Context, c hop3.ContainerRun) (argv, env []s
 	case refused(err, http.StatusNotFound):
 		return nil, nil, hop3.Errorf(hop3.CodeDeploy, "the image of release v%d of '%s' is not there any more: %w", c.ID.Number, c.ID.App, err).
 			WithHint("Push the app again, which builds it.")
+	case errors.As(err, new(*refusal)):
+		return nil, nil, hop3.Errorf(hop3.CodeDeploy, "the container cannot be made: %w", err)
 	case err != nil:
 		return nil, nil, fmt.Errorf("making the container: %w", err)
 	}

@@ -82,6 +82,18 @@ func (e *Engine) Missing(ctx context.Context) error {
 	return nil
 }
 
+// installed reports whether there is an engine that may not answer now.
+func (e *Engine) installed() bool {
+	if e == nil {
+		return false
+	}
+	if _, err := os.Stat(e.socket); err == nil {
+		return true
+	}
+	_, err := exec.LookPath("dockerd")
+	return e.host == "" && err == nil
+}
+
 // program returns the argv and environment of the program docker.
 func (e *Engine) program(args ...string) (argv, env []string, err error) {
 	file, err := exec.LookPath("docker")

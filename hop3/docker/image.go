@@ -41,20 +41,31 @@ func (e *Engine) tagImage(ctx context.Context, name, repository, tag string) err
 
 // tags returns the tags of an app's images by the builds they are for.
 func (e *Engine) tags(ctx context.Context, app string) (map[int]string, error) {
-	filters, err := json.Marshal(map[string][]string{"reference": {e.repository(app)}})
+	all, err := e.tagsOf(ctx, e.repository(app))
+	tags := map[int]string{}
+	for _, tag := range all {
+		own, ok := strings.CutPrefix(tag, e.repository(app)+":v")
+		if n, err := strconv.Atoi(own); ok && err == nil {
+			tags[n] = tag
+		}
+	}
+	return tags, err
+}
+
+// tagsOf returns the server's tags in the repositories of a pattern.
+func (e *Engine) tagsOf(ctx context.Context, pattern string) (tags []string, err error) {
+	filters, err := json.Marshal(map[string][]string{"reference": {pattern}})
 	if err != nil {
 		return nil, err
 	}
 	var found []struct{ RepoTags []string }
 	if err := e.api.get(ctx, "/images/json", url.Values{"filters": {string(filters)}}, &found); err != nil {
-		return nil, fmt.Errorf("listing the images of '%s': %w", app, err)
+		return nil, fmt.Errorf("listing the images: %w", err)
 	}
-	tags := map[int]string{}
 	for _, i := range found {
 		for _, tag := range i.RepoTags {
-			own, ok := strings.CutPrefix(tag, e.repository(app)+":v")
-			if n, err := strconv.Atoi(own); ok && err == nil {
-				tags[n] = tag
+			if strings.HasPrefix(tag, e.prefix+"/") { // an image can have others' too
+				tags = append(tags, tag)
 			}
 		}
 	}
@@ -71,20 +82,26 @@ func (e *Engine) removeImage(ctx context.Context, tag string) error {
 	return fmt.Errorf("removing the image %s: %w", tag, err)
 }
 
-// removeVolumes forgets an app's volumes. What is in them is in the app's
-// directory, which is not Docker's.
-func (e *Engine) removeVolumes(ctx context.Context, app string) error {
-	filters, err := json.Marshal(map[string][]string{"label": {labelHome + "=" + e.prefix, labelApp + "=" + app}})
+// removeVolumes forgets the volumes of apps. What is in them is in the apps'
+// directories, which are not Docker's.
+func (e *Engine) removeVolumes(ctx context.Context, ofApp func(app string) bool) error {
+	filters, err := json.Marshal(map[string][]string{"label": {labelHome + "=" + e.prefix}})
 	if err != nil {
 		return err
 	}
-	var found struct{ Volumes []struct{ Name string } }
+	var found struct {
+		Volumes []struct {
+			Name   string
+			Labels map[string]string
+		}
+	}
 	if err := e.api.get(ctx, "/volumes", url.Values{"filters": {string(filters)}}, &found); err != nil {
-		return fmt.Errorf("listing the volumes of '%s': %w", app, err)
+		return fmt.Errorf("listing the volumes: %w", err)
 	}
 	var errs []error
 	for _, v := range found.Volumes {
-		if !strings.HasPrefix(v.Name, e.volumePrefix(app)) {
+		app := v.Labels[labelApp]
+		if !ofApp(app) || !strings.HasPrefix(v.Name, e.volumePrefix(app)) {
 			continue
 		}
 		err := e.api.delete(ctx, "/volumes/"+v.Name, nil)

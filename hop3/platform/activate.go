@@ -266,6 +266,9 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 	if r.Artifact.Container != nil {
 		p.contain(&l, r)
 	}
+	if r.Artifact.Container != nil {
+		p.contain(&l, r)
+	}
 	for _, proc := range r.Processes {
 		proc.Count = p.count(r, proc)
 		if proc.Type != hop3.ProcessStatic && proc.Type != hop3.ProcessCron && proc.Count > 0 {

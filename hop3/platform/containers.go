@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"path/filepath"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -36,8 +37,8 @@ func (p *Platform) contain(l *hop3.Launch, r hop3.Release) {
 	l.Container, l.Mounts = c, p.mounts(r)
 	l.Env["BIND_ADDRESS"] = "0.0.0.0"
 	for _, k := range []string{"HOME", "PWD", "PATH"} {
-		if _, set := r.Env[k]; !set {
-			delete(l.Env, k)
+		if delete(l.Env, k); r.Env[k] != "" {
+			l.Env[k] = r.Env[k]
 		}
 	}
 }
@@ -65,9 +66,35 @@ func (p *Platform) verify(ctx context.Context, a hop3.Artifact) error {
 	return nil
 }
 
+// How long builders may take to remove what is not needed: an engine that hangs
+// must not hold anybody up.
+const (
+	keepTime     = time.Minute      // after a deploy of the app
+	keepAppsTime = 10 * time.Second // of the server's start
+)
+
+// keepApps has the builders remove what they made for apps that are gone.
+func (p *Platform) keepApps(ctx context.Context, apps []hop3.App) {
+	ctx, cancel := context.WithTimeout(ctx, keepAppsTime)
+	defer cancel()
+	names := make([]string, len(apps))
+	for n, app := range apps {
+		names[n] = app.Name
+	}
+	for _, b := range p.Builders() {
+		if k, ok := b.(hop3.Keeper); ok {
+			if err := k.KeepApps(ctx, names); err != nil {
+				p.Logger.Warn("removing what was built for apps that are gone", zap.String("builder", b.Name()), zap.Error(err))
+			}
+		}
+	}
+}
+
 // keepBuilds has the builders remove what they made for other builds of an app
 // than those. What fails is tried again after the next deploy.
 func (p *Platform) keepBuilds(ctx context.Context, app string, builds []int) {
+	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	defer cancel()
 	for _, b := range p.Builders() {
 		if k, ok := b.(hop3.Keeper); ok {
 			if err := k.Keep(ctx, app, builds); err != nil {

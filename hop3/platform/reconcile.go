@@ -26,6 +26,7 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err := p.finishDestroys(ctx); err != nil {
 		return err
 	}
+	p.keepApps(ctx, apps)
 	left, err := p.Runtime.Releases(ctx)
 	if err != nil {
 		return fmt.Errorf("listing what still runs: %w", err)

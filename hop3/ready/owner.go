@@ -48,16 +48,16 @@ func (p *Prober) Owner(upstream string, pid int) error {
 // that lead into containers.
 var engineProcesses = []string{"docker-proxy", "dockerd", "rootlesskit", "rootlessport"}
 
-// engineOwns returns an error unless an upstream is bound by a container
-// engine, which gives each port to one container. Programs of apps can have the
-// same name, but not the same user.
+// engineOwns returns an error unless an upstream that answers is bound by a
+// container engine, which gives each port to one container. Programs of apps
+// can have the same name, but not the same user.
 func engineOwns(upstream string) error {
 	sockets, err := listening(upstream)
 	if err != nil {
 		return err
 	}
 	if len(sockets) == 0 {
-		return fmt.Errorf("nothing listens on %s", upstream)
+		return nil // the engine's rules in the kernel lead into the container
 	}
 	all, err := procfs.All()
 	if err != nil {

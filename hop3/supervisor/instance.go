@@ -74,11 +74,15 @@ func (i *instance) update(change func(*record), state hop3.InstanceState) record
 	return i.rec
 }
 
-// supervise starts the instance again whenever it ends, until ctx does.
+// supervise starts the instance again whenever it ends, until ctx does. When it
+// could not be started at all, p is nil.
 func (i *instance) supervise(ctx context.Context, p *process) {
 	failures := 0 // runs in a row that ended soon
 	for {
-		exit, err := i.oversee(ctx, p)
+		exit, err := i.record().LastExit, error(nil)
+		if p != nil {
+			exit, err = i.oversee(ctx, p)
+		}
 		if err != nil {
 			return
 		}

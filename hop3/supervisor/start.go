@@ -75,7 +75,14 @@ func (i *instance) start(ctx context.Context) (started bool, err error) {
 	}
 	if p == nil {
 		started = true
-		if p, err = i.spawn(ctx); err != nil {
+		p, err = i.spawn(ctx)
+		if errors.Is(err, hop3.ErrEngineAway) {
+			// The engine may start after this server: the instance waits for
+			// it, as one that ended does.
+			i.update(func(r *record) { r.LastExit = firstLine(err) }, hop3.InstanceBackoff)
+			err = nil
+		}
+		if err != nil {
 			return true, err
 		}
 	}

@@ -227,13 +227,15 @@ func (s *Supervisor) lock(ctx context.Context, id hop3.ReleaseID) (unlock func()
 
 var errClosed = errors.New("the supervisor is closed")
 
-// watch makes the supervisor responsible for an instance whose process runs,
-// unless it has been closed.
+// watch makes the supervisor responsible for an instance whose process runs, or
+// is to be started when p is nil, unless it has been closed.
 func (s *Supervisor) watch(i *instance, p *process) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		p.release()
+		if p != nil {
+			p.release()
+		}
 		return errClosed
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
