@@ -240,6 +240,8 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		StopGrace:        s.StopGrace,
 		DrainTimeout:     s.DrainTimeout,
 		KeepReleases:     s.KeepReleases,
+		MinFreeSpace:     s.MinFreeSpace,
+		MinFreeFiles:     s.MinFreeFiles,
 		ConcurrentBuilds: s.ConcurrentBuilds,
 		WaitingBuilds:    s.WaitingBuilds,
 		BuildTimeout:     s.BuildTimeout,

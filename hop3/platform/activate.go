@@ -132,6 +132,7 @@ func (a *activation) finish() {
 			return nil
 		})
 		if err != nil {
+			p.unsettled.note(a.release.App)
 			p.Logger.Error("confirming a release", zap.String("app", a.release.App), zap.Error(err))
 		}
 	}
@@ -155,6 +156,7 @@ func (a *activation) revertLocked(why error) {
 	p, ctx := a.p, context.Background()
 	err := p.backTo(ctx, a.release, a.old, why)
 	if err != nil {
+		p.unsettled.note(a.release.App)
 		p.Logger.Error("reverting a release", zap.String("app", a.release.App), zap.Int("release", a.release.Number), zap.Error(err))
 	}
 	p.drainAndStop(a.release)
@@ -173,13 +175,14 @@ func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error)
 			return nil
 		})
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = p.Store.UpdateRelease(ctx, bad.App, bad.Number, func(r *hop3.Release) error {
+			r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
+			return nil
+		})
 	}
-	_, err = p.Store.UpdateRelease(ctx, bad.App, bad.Number, func(r *hop3.Release) error {
-		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
-		return nil
-	})
+	// Also when the database could not be told: it is, by settleRef, when it
+	// can be. Until then nobody gets what was taken back.
 	if old.Number == 0 {
 		return errors.Join(err, p.rest(ctx, bad, hop3.RouteStopped))
 	}

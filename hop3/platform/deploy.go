@@ -49,7 +49,7 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
 	ctx, change, end := p.cancelable(ctx, req.App)
 	defer func() { end(err) }()
-	if err := p.checkDisk(req.App); err != nil {
+	if err := p.checkDisk(ctx, req.App, req.App, req.Out); err != nil {
 		return nil, err
 	}
 	if err := p.checkEnv(req.Env); err != nil {
@@ -125,7 +125,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err := p.attachVolumes(release, m.Volumes, req.Out); err != nil {
 		return nil, err
 	}
-	release, err = p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
+	built, err := p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
 		r.Artifact = artifact
 		r.Processes = processes(m, artifact, app.Scale)
 		r.Health = m.Health
@@ -140,6 +140,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
+	release = built
 	// What runs before the start may already use a generated secret for good,
 	// as for a database's password: it must not change when the deploy fails.
 	if err := p.storeEnv(ctx, req.App, only(resolved.Store, m.Env.Generated), nil); err != nil {
@@ -201,10 +202,14 @@ func (p *Platform) newRelease(ctx context.Context, who Actor, req DeployRequest)
 	if err != nil {
 		return r, fmt.Errorf("storing the new release: %w", err)
 	}
-	return p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
+	numbered, err := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
 		r.Build = r.Number
 		return nil
 	})
+	if err != nil {
+		p.discard(r, err)
+	}
+	return numbered, err
 }
 
 // manifestOf reads what a source declares before anything is made for it, nil
@@ -367,34 +372,23 @@ func (p *Platform) runOnce(ctx context.Context, r hop3.Release, command, when st
 // its row stays and says why.
 func (p *Platform) discard(r hop3.Release, why error) {
 	ctx := context.Background() // it must happen even when the deploy's context has ended
-	_, err := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
+	var err error
+	if r.Build == r.Number {
+		// First, because the database may need the room.
+		err = p.Files.Remove(p.releaseDir(r.App, r.Number))
+	}
+	_, updateErr := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
 		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
 		if r.Took == 0 {
 			r.Took = time.Since(r.CreatedAt)
 		}
 		return nil
 	})
-	if r.Build == r.Number {
-		err = errors.Join(err, p.Files.Remove(p.releaseDir(r.App, r.Number)))
-	}
-	if err != nil {
+	if err = errors.Join(err, updateErr); err != nil {
+		p.unsettled.note(r.App)
 		p.Logger.Error("discarding a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
 	}
 	p.Logger.Info("deploy failed", zap.String("app", r.App), zap.Int("release", r.Number), zap.NamedError("reason", why))
-}
-
-// checkDisk refuses a deploy that would fill the disk.
-func (p *Platform) checkDisk(app string) error {
-	const minBytes, minInodes = 256 << 20, 10_000
-	bytes, inodes, err := p.Files.Free(p.appsDir())
-	if err != nil {
-		return fmt.Errorf("measuring the free disk space: %w", err)
-	}
-	if bytes < minBytes || inodes < minInodes {
-		return hop3.Errorf(hop3.CodeUnavailable, "not enough disk space to deploy '%s': %d MB and %d files are left under %s", app, bytes>>20, inodes, p.appsDir()).
-			WithHint("At least %d MB and %d files must be free. The running release is not affected.", minBytes>>20, minInodes)
-	}
-	return nil
 }
 
 // staticRoot returns the absolute directory a release serves without a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -125,8 +126,16 @@ func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop
 	if err := p.Files.Rename(p.appDir(name), grave); err != nil {
 		return fmt.Errorf("removing the files: %w", err)
 	}
-	if err := p.Store.DeleteApp(ctx, name); err != nil {
-		return err
+	err = p.Store.DeleteApp(ctx, name)
+	if hop3.IsDiskFull(err) {
+		// Who makes room must not need any: what can be made again goes first.
+		err = errors.Join(p.Files.Remove(filepath.Join(grave, "cache")), p.Files.Remove(filepath.Join(grave, "releases")))
+		if err == nil {
+			err = p.Store.DeleteApp(ctx, name)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, p.Files.Rename(grave, p.appDir(name)))
 	}
 	return errors.Join(p.Certs.ForgetApp(name), p.Files.Remove(grave))
 }

@@ -39,7 +39,9 @@ type Platform struct {
 
 	cron    cronJobs
 	running running
-	clock   func() time.Time // nil: the time; replaced by tests
+
+	unsettled unsettled
+	clock     func() time.Time // nil: the time; replaced by tests
 }
 
 // Settings are the server's settings that the verbs need.
@@ -51,6 +53,8 @@ type Settings struct {
 	StopGrace        time.Duration // between SIGTERM and SIGKILL
 	DrainTimeout     time.Duration // how long requests on an old release may go on
 	KeepReleases     int           // releases whose files are kept
+	MinFreeSpace     int64         // bytes of the disk that a deploy needs to begin
+	MinFreeFiles     int           // files that it must have room for
 	ConcurrentBuilds int
 	WaitingBuilds    int           // builds that may wait for their turn
 	BuildTimeout     time.Duration // of one build; 0 for no limit
@@ -214,6 +218,13 @@ type Files interface {
 	Remove(path string) error
 	// List returns the names in a directory; none when there is none.
 	List(path string) ([]string, error)
+	// ListIn returns the names in the directory name of dir; none when there
+	// is no such directory. No symbolic link leads out of dir.
+	ListIn(dir, name string) ([]string, error)
+	// RemoveIn deletes the file or tree name of dir after it has moved it to
+	// grave, another name in dir. No symbolic link leads out of dir; it is no
+	// error when there is none.
+	RemoveIn(dir, name, grave string) error
 	// Link makes link a symbolic link to target, replacing an older link
 	// atomically.
 	Link(target, link string) error

@@ -35,6 +35,9 @@ type Push struct {
 // BeginPush prepares the app and its repository for a push, creating both when
 // there are none. The caller must call Settle.
 func (p *Platform) BeginPush(ctx context.Context, who Actor, app string, out hop3.Output) (*Push, error) {
+	if err := p.checkDisk(ctx, app, "", out); err != nil {
+		return nil, err
+	}
 	created, err := p.ensureApp(ctx, who, app, out)
 	if err != nil {
 		return nil, err
@@ -131,6 +134,7 @@ func (push *Push) Settle(ctx context.Context, exit error) {
 			return
 		}
 		a.revert(hop3.Errorf(hop3.CodeConflict, "git did not move the branch after the deploy; the release was taken back"))
+		push.tellTakenBack()
 		p.Logger.Error("a pushed release was taken back", zap.String("app", push.app), zap.Errors("why", []error{err, exit}))
 		return
 	}
@@ -140,6 +144,15 @@ func (push *Push) Settle(ctx context.Context, exit error) {
 	if push.created || push.branch {
 		push.undoUnused(ctx)
 	}
+}
+
+// tellTakenBack tells a pusher, who has read that the release is live.
+func (push *Push) tellTakenBack() {
+	why := ""
+	if left, _, err := push.p.room(); err == nil && (left.bytes < 1<<20 || left.files < 100) {
+		why = "the server's disk is full: "
+	}
+	tell(push.out, 0, "red", "       %sgit could not move the branch, so the release was taken back", why)
 }
 
 // undoUnused takes back what was made for a push that brought nothing: the

@@ -77,17 +77,12 @@ func (p *Platform) eachApp(ctx context.Context, apps []hop3.App, f func(context.
 // reconcileApp brings one app to its committed state and returns the release
 // that should have instances, Number 0 when none.
 func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.ReleaseID, error) {
-	releases, err := p.Store.Releases(ctx, app.Name)
-	if err != nil {
-		return hop3.ReleaseID{}, err
-	}
-	for _, r := range releases {
-		if r.Status == hop3.ReleaseBuilding {
-			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended before the deploy did"))
-		}
-	}
-	live, err := p.settleRef(ctx, app, releases)
-	if err != nil {
+	live, err := p.settleDeploys(ctx, app)
+	if hop3.IsDiskFull(err) {
+		// It is known what should run, and must run; repair writes it down.
+		p.unsettled.note(app.Name)
+		p.Logger.Error("settling the last deploy", zap.String("app", app.Name), zap.Error(err))
+	} else if err != nil {
 		return hop3.ReleaseID{}, err
 	}
 	if err := p.removeStrayDirs(ctx, app.Name); err != nil {
@@ -109,6 +104,22 @@ func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.Release
 		return hop3.ReleaseID{}, p.rest(ctx, live, hop3.RouteAsleep)
 	}
 	return live.ID(), p.bringUp(ctx, live)
+}
+
+// settleDeploys ends the deploys of an app that were interrupted: nobody else
+// changes it. It returns the live release, also when the disk is so full that
+// the database cannot be told.
+func (p *Platform) settleDeploys(ctx context.Context, app hop3.App) (hop3.Release, error) {
+	releases, err := p.Store.Releases(ctx, app.Name)
+	if err != nil {
+		return hop3.Release{}, err
+	}
+	for _, r := range releases {
+		if r.Status == hop3.ReleaseBuilding {
+			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended, or its disk was full, before the deploy had ended"))
+		}
+	}
+	return p.settleRef(ctx, app, releases)
 }
 
 // bringUp adopts or starts the instances of a committed release and routes to
@@ -148,7 +159,7 @@ func (p *Platform) startOrAdopt(ctx context.Context, live hop3.Release) ([]hop3.
 // settleRef decides a push that the server's end interrupted between the
 // switch and git's move of the branch. When the branch has moved, the release
 // is confirmed; otherwise the pusher was told nothing or a failure, and the
-// release before it is live again. It returns the live release.
+// release before it is live again. It returns the live release, as settleDeploys.
 func (p *Platform) settleRef(ctx context.Context, app hop3.App, releases []hop3.Release) (hop3.Release, error) {
 	var live, old hop3.Release
 	for _, r := range releases {
@@ -167,17 +178,15 @@ func (p *Platform) settleRef(ctx context.Context, app hop3.App, releases []hop3.
 		return live, fmt.Errorf("reading the deploy branch: %w", err)
 	}
 	if current == live.Ref.New {
-		return p.Store.UpdateRelease(ctx, app.Name, live.Number, func(r *hop3.Release) error {
+		_, err := p.Store.UpdateRelease(ctx, app.Name, live.Number, func(r *hop3.Release) error {
 			r.Ref = nil
 			return nil
 		})
+		return live, err
 	}
 	why := hop3.Errorf(hop3.CodeCanceled, "the server ended before git moved the branch")
 	p.Logger.Info("taking back an unconfirmed release", zap.String("app", app.Name), zap.Int("release", live.Number))
-	if err := p.backTo(ctx, live, old, why); err != nil {
-		return live, err
-	}
-	return old, nil
+	return old, p.backTo(ctx, live, old, why)
 }
 
 // removeStrayDirs removes the directories of releases that are not kept: those
@@ -193,7 +202,7 @@ func (p *Platform) removeStrayDirs(ctx context.Context, app string) error {
 	}
 	known := map[string]bool{}
 	for _, r := range releases {
-		if r.Status != hop3.ReleaseFailed {
+		if r.Status != hop3.ReleaseFailed || p.running.isDraining(r.ID()) {
 			known[strconv.Itoa(r.Build)] = true
 		}
 	}

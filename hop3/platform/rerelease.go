@@ -103,7 +103,7 @@ func (p *Platform) checkTarget(app hop3.App, r hop3.Release) error {
 	}
 	if len(names) == 0 && r.Artifact.StaticRoot == "" && len(r.Processes) > 0 {
 		return hop3.Errorf(hop3.CodeConflict, "The files of release v%d of '%s' are no longer kept.", r.Number, app.Name).
-			WithHint("The last %d releases are. Push the commit %.8s again instead.", p.Settings.KeepReleases, r.Commit)
+			WithHint("The last %d releases are, unless the disk is full. Push the commit %.8s again instead.", p.Settings.KeepReleases, r.Commit)
 	}
 	return nil
 }

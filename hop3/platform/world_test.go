@@ -303,13 +303,19 @@ func (f *fakeProber) Wait(ctx context.Context, _ hop3.Readiness) error {
 	return f.fail
 }
 
-type fakeBuilder struct{ fail error }
+type fakeBuilder struct {
+	fail   error
+	before func() // nil: nothing
+}
 
 func (*fakeBuilder) Name() string { return "local" }
 
 func (*fakeBuilder) Accept(context.Context, hop3.BuildRequest) (string, bool) { return "", true }
 
 func (f *fakeBuilder) Build(context.Context, hop3.BuildRequest) (hop3.Artifact, error) {
+	if f.before != nil {
+		f.before()
+	}
 	return hop3.Artifact{}, f.fail
 }
 

@@ -48,6 +48,8 @@ type Config struct {
 	WaitingBuilds    int
 	BuildTimeout     time.Duration
 	KeepReleases     int
+	MinFreeSpace     int64 // bytes
+	MinFreeFiles     int
 	PortRange        PortRange
 	LogMaxSize       int64 // bytes
 
