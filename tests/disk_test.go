@@ -46,6 +46,7 @@ type brimStep struct {
 // brim is a server whose home is a small disk, and an app on it.
 type brim struct {
 	*server
+	app     string
 	dir     string // the repository
 	version int    // what serves
 }
@@ -79,20 +80,27 @@ func startBrim(t *testing.T, mount string, env ...string) *brim {
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
-	b := &brim{server: s, version: 1}
-	if b.dir, err = s.repository("brim", brimApp); err != nil {
+	b := &brim{server: s, app: "brim", version: 1}
+	b.begin(t)
+	return b
+}
+
+// begin deploys the first version.
+func (b *brim) begin(t *testing.T) {
+	t.Helper()
+	var err error
+	if b.dir, err = b.repository(b.app, brimApp); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.logIn(); err != nil {
+	if err := b.logIn(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.commit(b.dir, map[string]string{"version": "1\n"}); err != nil {
+	if err := b.commit(b.dir, map[string]string{"version": "1\n"}); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := s.run(b.dir, "git", "push", "hop3", "main"); err != nil {
+	if out, err := b.run(b.dir, "git", "push", "hop3", "main"); err != nil {
 		t.Fatal(out)
 	}
-	return b
 }
 
 // fill leaves that many bytes of the disk.
@@ -148,15 +156,15 @@ func (b *brim) fillFiles(t *testing.T, but int) {
 // free removes what has filled the disk, also what the app has in its home.
 func (b *brim) free(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"fill", "apps/brim/data/fill"} {
+	for _, name := range []string{"fill", "apps/" + b.app + "/data/fill", "apps/" + b.app + "/data/at", "apps/" + b.app + "/cache/home/at"} {
 		if err := os.RemoveAll(filepath.Join(b.home, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// push commits and pushes a next version.
-func (b *brim) push(t *testing.T, files map[string]string) (version int, out string, err error) {
+// prepare commits a next version, without what the one before had of its own.
+func (b *brim) prepare(t *testing.T, files map[string]string) (version int) {
 	t.Helper()
 	for _, name := range []string{"hop3.toml", "at-health", "large", "many"} {
 		if err := os.RemoveAll(filepath.Join(b.dir, name)); err != nil {
@@ -165,12 +173,21 @@ func (b *brim) push(t *testing.T, files map[string]string) (version int, out str
 	}
 	version = b.version + 1
 	all := map[string]string{"version": strconv.Itoa(version) + "\n"}
-	for name, text := range files {
-		all[name] = text
+	for _, more := range []map[string]string{brimApp, files} {
+		for name, text := range more {
+			all[name] = text
+		}
 	}
 	if err := b.commit(b.dir, all); err != nil {
 		t.Fatal(err)
 	}
+	return version
+}
+
+// push commits and pushes a next version.
+func (b *brim) push(t *testing.T, files map[string]string) (version int, out string, err error) {
+	t.Helper()
+	version = b.prepare(t, files)
 	out, err = b.run(b.dir, "git", "push", "-f", "hop3", "main")
 	return version, out, err
 }
@@ -178,7 +195,7 @@ func (b *brim) push(t *testing.T, files map[string]string) (version int, out str
 // serving checks that exactly this version answers.
 func (b *brim) serving(t *testing.T, version int) {
 	t.Helper()
-	if serves, err := b.served("brim"); err != nil || serves != strconv.Itoa(version) {
+	if serves, err := b.served(b.app); err != nil || serves != strconv.Itoa(version) {
 		t.Errorf("serves %q, %v, want %d", serves, err, version)
 	}
 }
@@ -187,14 +204,14 @@ func (b *brim) serving(t *testing.T, version int) {
 // the same.
 func (b *brim) whole(t *testing.T) {
 	t.Helper()
-	if err := b.consistent("brim", b.dir, strconv.Itoa(b.version)); err != nil {
+	if err := b.consistent(b.app, b.dir, strconv.Itoa(b.version)); err != nil {
 		t.Error(err)
 	}
 	out, err := b.run(b.dir, "python3", "-c", "import sqlite3; print(sqlite3.connect('file:"+b.home+"/hop3.db?mode=ro', uri=True).execute('PRAGMA integrity_check').fetchone()[0])")
 	if err != nil || strings.TrimSpace(out) != "ok" {
 		t.Errorf("the database: %s, %v", out, err)
 	}
-	for _, pattern := range []string{"run/*.tar.gz", "apps/.*", "apps/brim/.link-*", "apps/brim/git.*", "apps/brim/releases/pruned-*"} {
+	for _, pattern := range []string{"run/*.tar.gz", "apps/.*", "apps/*/.link-*", "apps/*/git.*", "apps/*/releases/pruned-*"} {
 		if left, _ := filepath.Glob(filepath.Join(b.home, pattern)); len(left) > 0 {
 			t.Errorf("left are %v", left)
 		}
@@ -229,6 +246,13 @@ func (b *brim) through(t *testing.T, step brimStep) {
 	b.whole(t)
 }
 
+// noise is what does not compress.
+func noise(size int) string {
+	random := make([]byte, size)
+	rand.NewChaCha8([32]byte{}).Read(random)
+	return string(random)
+}
+
 const diskIsFull = "the server's disk is full"
 
 func build(hook, command string) map[string]string {
@@ -245,14 +269,12 @@ func beforeRun(command string) map[string]string {
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	b := startBrim(t, "size=48m", "MIN_FREE_SPACE=8M", "MIN_FREE_FILES=100")
-	random := make([]byte, 12<<20)
-	rand.NewChaCha8([32]byte{}).Read(random)
 	const zeros = "cat /dev/zero > "
 	for _, step := range []brimStep{
 		{name: "before it begins", before: func(t *testing.T, b *brim) { b.fill(t, 4<<20) },
 			says: "not enough disk space to deploy 'brim'"},
 		{name: "receiving", before: func(t *testing.T, b *brim) { b.fill(t, 9<<20) },
-			files: map[string]string{"large": string(random)}, says: diskIsFull},
+			files: map[string]string{"large": noise(12 << 20)}, says: diskIsFull},
 		{name: "checkout", before: func(t *testing.T, b *brim) { b.fill(t, 9<<20) },
 			files: map[string]string{"large": strings.Repeat("0", 24<<20)}, says: diskIsFull},
 		{name: "a build that fails", files: build("before-build", zeros+"fill"),

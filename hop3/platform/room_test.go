@@ -47,13 +47,13 @@ func TestRoomIsMade(t *testing.T) {
 		t.Errorf("nobody was told: %q", w.out.lines)
 	}
 	for dir, want := range map[string][]string{
-		w.releasesDir("blog"):           {"3", "4"},
-		filepath.Join(cache, "python"):  {"venv-3", "venv-4"},
-		filepath.Join(cache, "node"):    {"node-3", "node-4"},
-		filepath.Join(cache, "home"):    {"bin"},
-		w.dataDir("blog"):               {"kept"},
-		w.volumesDir("blog"):            {"kept"},
-		filepath.Join(w.logDir("blog")): {"kept"},
+		w.releasesDir("blog"):          {"3", "4"},
+		filepath.Join(cache, "python"): {"venv-3", "venv-4"},
+		filepath.Join(cache, "node"):   {"node-3", "node-4"},
+		filepath.Join(cache, "home"):   {"bin"},
+		w.dataDir("blog"):              {"kept"},
+		w.volumesDir("blog"):           {"kept"},
+		w.logDir("blog"):               {"deploy", "kept"},
 	} {
 		if got, err := w.Files.List(dir); !slices.Equal(got, want) || err != nil {
 			t.Errorf("%s has %v, %v, want %v", dir, got, err, want)
