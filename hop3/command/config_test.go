@@ -35,7 +35,7 @@ func upload(t *testing.T, files map[string]string) *archive.Archive {
 	if err := zipped.Close(); err != nil {
 		t.Fatal(err)
 	}
-	a, err := archive.FromBytes(b.Bytes(), t.TempDir())
+	a, err := archive.FromReader(&b, t.TempDir(), archive.Standard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,8 @@ type DeployRequest struct {
 // Deploy builds and activates req.Source, creating the app when there is none.
 // When it fails the old release serves on and never noticed.
 func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (hop3.Release, error) {
-	if _, err := p.ensureApp(ctx, who, req.App, req.Out); err != nil {
+	created, err := p.ensureApp(ctx, who, req.App, req.Out)
+	if err != nil {
 		return hop3.Release{}, err
 	}
 	unlock, err := p.lockForDeploy(ctx, req.App, req.Out)
@@ -37,11 +38,17 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 	}
 	defer unlock()
 	a, err := p.deploy(ctx, who, req)
-	if err != nil {
-		return hop3.Release{}, err
+	if err == nil {
+		a.finish()
+		return a.release, nil
 	}
-	a.finish()
-	return a.release, nil
+	if created {
+		unlock() // undoing takes the lock itself
+		if undoErr := p.undoCreated(context.WithoutCancel(ctx), who, req.App); undoErr != nil {
+			p.Logger.Warn("undoing a deploy of nothing", zap.String("app", req.App), zap.Error(undoErr))
+		}
+	}
+	return hop3.Release{}, err
 }
 
 // deploy is a deploy from the source to the switch. The app is locked by the
@@ -66,14 +73,18 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	p.numbered(change, release.Number)
 	out, endLog := p.record(release, req.Out)
 	req.Out = out
+	accepted := false // the source
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = canceled(ctx)
 		}
-		if err != nil {
+		if err != nil && accepted {
 			p.discard(release, err)
 		}
 		endLog(err)
+		if err != nil && !accepted {
+			p.forget(release, err)
+		}
 	}()
 
 	dir := p.releaseDir(req.App, release.Number)
@@ -93,6 +104,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err := p.checkVolumes(dir, m.Volumes); err != nil {
 		return nil, err
 	}
+	accepted = true
 	tellManifest(req.Out, m)
 	app, err := p.Store.App(ctx, req.App)
 	if err != nil {
@@ -125,7 +137,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err := p.attachVolumes(release, m.Volumes, req.Out); err != nil {
 		return nil, err
 	}
-	built, err := p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
+	complete, err := p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
 		r.Artifact = artifact
 		r.Processes = processes(m, artifact, app.Scale)
 		r.Health = m.Health
@@ -140,7 +152,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
-	release = built
+	release = complete
 	// What runs before the start may already use a generated secret for good,
 	// as for a database's password: it must not change when the deploy fails.
 	if err := p.storeEnv(ctx, req.App, only(resolved.Store, m.Env.Generated), nil); err != nil {
@@ -389,6 +401,19 @@ func (p *Platform) discard(r hop3.Release, why error) {
 		p.Logger.Error("discarding a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
 	}
 	p.Logger.Info("deploy failed", zap.String("app", r.App), zap.Int("release", r.Number), zap.NamedError("reason", why))
+}
+
+// forget ends a release whose source was refused: of it there is nothing.
+func (p *Platform) forget(r hop3.Release, why error) {
+	err := errors.Join(
+		p.Files.Remove(p.releaseDir(r.App, r.Number)),
+		p.Files.Remove(filepath.Join(p.logDir(r.App), deployLogName(r.Number))),
+		p.Store.DeleteRelease(context.Background(), r.App, r.Number)) // also when the deploy's context has ended
+	if err != nil {
+		p.unsettled.note(r.App)
+		p.Logger.Error("forgetting a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
+	}
+	p.Logger.Info("deploy refused", zap.String("app", r.App), zap.Int("release", r.Number), zap.NamedError("reason", why))
 }
 
 // staticRoot returns the absolute directory a release serves without a

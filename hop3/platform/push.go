@@ -169,12 +169,25 @@ func (push *Push) undoUnused(ctx context.Context) {
 			return nil
 		})
 	}
-	if refs, refsErr := p.Repos.Refs(ctx, push.app); push.created && refsErr == nil && len(refs) == 0 {
-		err = errors.Join(err, p.DestroyApp(ctx, push.who, push.app, hop3.Discard))
+	if push.created {
+		err = errors.Join(err, p.undoCreated(ctx, push.who, push.app))
 	}
 	if err != nil {
 		p.Logger.Warn("undoing an empty push", zap.String("app", push.app), zap.Error(err))
 	}
+}
+
+// undoCreated takes an app back that was made for what then brought nothing.
+func (p *Platform) undoCreated(ctx context.Context, who Actor, app string) error {
+	releases, err := p.Store.Releases(ctx, app)
+	if err != nil || len(releases) > 0 {
+		return err
+	}
+	refs, err := p.Repos.Refs(ctx, app)
+	if err != nil && hop3.CodeOf(err) != hop3.CodeNotFound || len(refs) > 0 {
+		return err
+	}
+	return p.DestroyApp(ctx, who, app, hop3.Discard)
 }
 
 // deployBranch returns the branch that deploys. The first main or master that

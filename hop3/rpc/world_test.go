@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	w.user = w.account("alice", false)
 	streams := &stream.Hub{}
 	w.handler = &rpc.Handler{
-		Platform: p, Streams: streams, Version: "1.2.3", Logger: zap.NewNop(), TempDir: t.TempDir(),
+		Platform: p, Streams: streams, Version: "1.2.3", Logger: zap.NewNop(), Uploads: rpc.Uploads{Dir: t.TempDir()},
 		Commands: command.New(command.Server{Platform: p, Streams: streams, Version: "1.2.3", Plugins: func() []command.Plugin { return nil }}),
 	}
 	w.server = httptest.NewServer(w.handler)
