@@ -64,7 +64,7 @@ func newWorld(t *testing.T) *world {
 		Logger:   zap.NewNop(),
 		Settings: platform.Settings{
 			Home: home, BaseDomain: "localhost", StartTimeout: 20 * time.Second, StopGrace: 5 * time.Second, DrainTimeout: time.Second,
-			KeepReleases: 5, ConcurrentBuilds: 2, WaitingBuilds: 10, HTTPPort: 80, SSHPort: 2222,
+			KeepReleases: 5, ConcurrentBuilds: 2, BuildTimeout: time.Minute, WaitingBuilds: 10, HTTPPort: 80, SSHPort: 2222,
 		},
 	}
 	w := &world{t: t, platform: p}
