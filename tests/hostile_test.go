@@ -303,3 +303,109 @@ func (d *doors) ssh(line string) (string, error) {
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
+
+// TestHostilePushes pushes repositories that no honest client makes, to an app
+// that there is not.
+func TestHostilePushes(t *testing.T) {
+	t.Parallel()
+	d := openDoors(t)
+	before := d.inventory(t)
+	blob := func(t *testing.T, dir, text string) string {
+		return d.git(t, dir, text, "hash-object", "-w", "--stdin")
+	}
+	entry := func(name string) func(*testing.T, string) string {
+		return func(t *testing.T, dir string) string {
+			return d.git(t, dir, "100644 blob "+blob(t, dir, "x")+"\t"+name+"\n", "mktree", "--missing")
+		}
+	}
+	link := func(target string) func(*testing.T, string) string {
+		return func(t *testing.T, dir string) string {
+			page := "100644 blob " + blob(t, dir, "hello\n") + "\tindex.html\n"
+			return d.git(t, dir, "120000 blob "+blob(t, dir, target)+"\tevil\n"+page, "mktree")
+		}
+	}
+	modules := func(text string) func(*testing.T, string) string {
+		return func(t *testing.T, dir string) string {
+			commit := d.git(t, dir, "", "commit-tree", "-m", "x", d.git(t, dir, "", "mktree"))
+			return d.git(t, dir, "100644 blob "+blob(t, dir, text)+"\t.gitmodules\n160000 commit "+commit+"\tlib\n", "mktree", "--missing")
+		}
+	}
+	for name, tt := range map[string]struct {
+		tree func(t *testing.T, dir string) string
+		says string
+	}{
+		".git":                     {entry(".git"), "hasDotgit"},
+		".GIT":                     {entry(".GIT"), "hasDotgit"},
+		"git~1":                    {entry("git~1"), "hasDotgit"},
+		".git with what is unseen": {entry(".g\u200cit"), "hasDotgit"},
+		"..":                       {entry(".."), "hasDotdot"},
+		"link to a file":           {link("/etc/passwd"), "the symbolic link evil points to /etc/passwd, outside of the app's directory"},
+		"link up":                  {link("../../../secret-key"), "the symbolic link evil points to ../../../secret-key"},
+		"link for a terminal":      {link("/a\x1b[31mb"), "the symbolic link evil points to /a"},
+		"submodule with options":   {modules("[submodule \"lib\"]\n\tpath = lib\n\turl = --upload-pack=touch evil\n"), "gitmodulesUrl"},
+		"submodule of a path":      {modules("[submodule \"lib\"]\n\tpath = -x\n\turl = ./x\n"), "gitmodulesPath"},
+		"submodule by a name":      {modules("[submodule \"../../x\"]\n\tpath = lib\n\turl = ./x\n"), "gitmodulesName"},
+		"wrong Procfile": {func(t *testing.T, dir string) string {
+			return d.git(t, dir, "100644 blob "+blob(t, dir, "a;b: x\n")+"\tProcfile\n", "mktree")
+		}, "Invalid Procfile"},
+		"bomb": {func(t *testing.T, dir string) string {
+			tree := "100644 blob " + blob(t, dir, "x")
+			for range 9 {
+				var listing strings.Builder
+				for n := range 10 {
+					fmt.Fprintf(&listing, "%s\tn%d\n", tree, n)
+				}
+				tree = "040000 tree " + d.git(t, dir, listing.String(), "mktree")
+			}
+			return strings.TrimPrefix(tree, "040000 tree ")
+		}, "the commit has more than 250000 files and directories"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			d.git(t, dir, "", "init", "-q", "-b", "main")
+			commit := d.git(t, dir, "", "commit-tree", "-m", "evil", tt.tree(t, dir))
+			out, err := d.run(dir, "git", "push", d.remote("nowhere"), commit+":refs/heads/main")
+			if err == nil || !strings.Contains(out, tt.says) || strings.Contains(out, "internal error") || strings.Contains(out, "\x1b[31m") {
+				t.Errorf("the push said %v\n%s", err, out)
+			}
+			d.unmoved(t, before)
+		})
+	}
+	t.Run("many files", d.manyFiles)
+}
+
+// manyFiles pushes a hundred thousand files, which is odd and no crime.
+func (d *doors) manyFiles(t *testing.T) {
+	dir := t.TempDir()
+	d.git(t, dir, "", "init", "-q", "-b", "main")
+	file := "100644 blob " + d.git(t, dir, "hello\n", "hash-object", "-w", "--stdin") + "\t"
+	var listing, dirs strings.Builder
+	for n := range 1000 {
+		fmt.Fprintf(&listing, "%sf%03d\n", file, n)
+	}
+	tree := d.git(t, dir, listing.String(), "mktree")
+	for n := range 100 {
+		fmt.Fprintf(&dirs, "040000 tree %s\td%02d\n", tree, n)
+	}
+	commit := d.git(t, dir, "", "commit-tree", "-m", "many", d.git(t, dir, dirs.String()+file+"index.html\n", "mktree"))
+	if out, err := d.run(dir, "git", "push", d.remote("many"), commit+":refs/heads/main"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if code, body, err := d.get(t.Context(), "many.localhost", "/d99/f999"); err != nil || code != 200 || body != "hello\n" {
+		t.Errorf("the last file answers %d %q, %v", code, body, err)
+	}
+}
+
+// git runs git with an input and returns what it prints.
+func (d *doors) git(t *testing.T, dir, input string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir, cmd.Env, cmd.Stdin = dir, d.env, strings.NewReader(input)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, &said)
+	}
+	return strings.TrimSpace(string(out))
+}

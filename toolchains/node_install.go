@@ -37,6 +37,17 @@ func (nb *nodeBuild) packageManager() packageManager {
 	}
 }
 
+// bun refuses an app whose packages only Bun has locked: others would install
+// other versions.
+func (nb *nodeBuild) bun() error {
+	lockfile, ok := first(nb.src, "bun.lock", "bun.lockb")
+	if _, other := first(nb.src, "npm-shrinkwrap.json", "package-lock.json", "pnpm-lock.yaml", "yarn.lock"); !ok || other || len(nb.Options.Commands) > 0 {
+		return nil
+	}
+	return hop3.Errorf(hop3.CodeDeploy, "the app's packages are locked for Bun (%s), which this server does not build with", lockfile).
+		WithHint("Commit a package-lock.json too (`npm install --package-lock-only` makes it), or say how to build in [build].build of hop3.toml.")
+}
+
 var declaredManager = regexp.MustCompile(`^(yarn|pnpm)@(\d+\.\d+\.\d+)(\+.*)?$`)
 
 // declared returns the version that package.json names of a package manager.

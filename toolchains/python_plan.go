@@ -38,6 +38,11 @@ func (py *pythonBuild) plan(ctx context.Context) (plan, error) {
 		return py.planRequirements()
 	case has(py.src, "pyproject.toml"):
 		return py.planPyproject()
+	case has(py.src, "Pipfile.lock"):
+		return py.planPipenv()
+	case has(py.src, "Pipfile"):
+		return plan{}, hop3.Errorf(hop3.CodeDeploy, "there is a Pipfile and no Pipfile.lock").
+			WithHint("Run `pipenv lock` and commit Pipfile.lock.")
 	}
 	return plan{name: "no packages", packages: nothing}, nil
 }
