@@ -12,6 +12,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/certs"
+	"github.com/abilian/hop3/hop3/docker"
 	"github.com/abilian/hop3/hop3/routing"
 	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
@@ -34,7 +35,7 @@ type App struct {
 	// is open already. Default: what the settings say.
 	SSHListen string `json:"ssh_listen,omitempty"`
 
-	// The builders, in order of preference. Default: local.
+	// The builders, in order of preference. Default: docker, nix and local.
 	BuildersRaw []json.RawMessage `json:"builders,omitempty" caddy:"namespace=hop3.builders inline_key=builder"`
 
 	// What runs the apps. Default: uWSGI where it is installed, else the
@@ -69,6 +70,17 @@ type tableUser interface {
 // sandboxUser is a builder that runs its commands in the server's sandbox.
 type sandboxUser interface {
 	UseSandbox(*sandbox.Sandbox)
+}
+
+// engineUser is a builder that works with the server's container engine.
+type engineUser interface {
+	UseEngine(*docker.Engine)
+}
+
+// containerUser is a runtime that runs images too. It is told before it is
+// opened by what.
+type containerUser interface {
+	UseContainers(hop3.ContainerEngine)
 }
 
 // cores are the running servers by home. The pool outlives reloads.
@@ -110,7 +122,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 // loadPlugins loads the guest modules, the default ones where none are named.
 func (a *App) loadPlugins(ctx caddy.Context) error {
 	if a.BuildersRaw == nil {
-		a.BuildersRaw = []json.RawMessage{json.RawMessage(fmt.Sprintf(`{"builder":"local","memory":%d}`, a.config.BuildMemory))}
+		a.BuildersRaw = a.standardBuilders()
 	}
 	if a.RuntimeRaw == nil {
 		name := a.config.Runtime
@@ -156,6 +168,21 @@ func (a *App) loadPlugins(ctx caddy.Context) error {
 		return fmt.Errorf("the module %T in hop3.proxies is not a proxy", guest)
 	}
 	return nil
+}
+
+// standardBuilders are Hop3's own, in order of preference. Those that were
+// left out of this program are left out here.
+func (a *App) standardBuilders() (raw []json.RawMessage) {
+	for _, b := range []struct{ name, config string }{
+		{"docker", `{"builder":"docker"}`},
+		{"nix", fmt.Sprintf(`{"builder":"nix","memory":%d}`, a.config.BuildMemory)},
+		{"local", fmt.Sprintf(`{"builder":"local","memory":%d}`, a.config.BuildMemory)},
+	} {
+		if checkModule("hop3.builders", b.name, "") == nil {
+			raw = append(raw, json.RawMessage(b.config))
+		}
+	}
+	return raw
 }
 
 // chooseRuntime is what PROCESS_MANAGER=auto stands for: uWSGI where the server

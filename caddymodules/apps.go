@@ -93,6 +93,9 @@ func (a *Apps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 			return nil
 		}
 	}
+	if site, name, ok := mapped(r, route); ok {
+		return a.serveMapped(w, r, site, name)
+	}
 	switch {
 	case len(route.Upstreams) > 0:
 		return a.forward(w, r, next, claim)

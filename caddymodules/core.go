@@ -21,6 +21,7 @@ import (
 	"github.com/abilian/hop3/hop3/auth"
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
+	"github.com/abilian/hop3/hop3/docker"
 	"github.com/abilian/hop3/hop3/git"
 	"github.com/abilian/hop3/hop3/platform"
 	"github.com/abilian/hop3/hop3/ready"
@@ -57,6 +58,7 @@ type core struct {
 	lock    *serverconfig.Lock
 	store   *store.DB
 	box     *sandbox.Sandbox // nil until started
+	engine  *docker.Engine   // nil until started
 	host    *http.Server     // of host commands
 }
 
@@ -149,13 +151,18 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		Mode:     c.config.Isolation,
 		FirstUID: c.config.UIDRange.First,
 		LastUID:  c.config.UIDRange.Last,
+		Binds:    c.config.BindAllow,
 		Logger:   slogOf(c.logger.Named("sandbox")),
 	})
 	if err != nil {
 		return err
 	}
 	c.box = box
-	giveSandbox(*c.builders.Load(), box)
+	c.engine = docker.Open(home)
+	equip(*c.builders.Load(), box, c.engine)
+	if user, ok := rt.(containerUser); ok {
+		user.UseContainers(c.engine)
+	}
 	runtime, err := rt.Open(filepath.Join(home, "run", "native"), box, c.logger.Named("runtime"))
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
@@ -203,13 +210,17 @@ func (c *core) useBuilders(builders []hop3.Builder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.box != nil {
-		giveSandbox(builders, c.box)
+		equip(builders, c.box, c.engine)
 	}
 	c.builders.Store(&builders)
 }
 
-func giveSandbox(builders []hop3.Builder, box *sandbox.Sandbox) {
+// equip gives builders what of the server they work with.
+func equip(builders []hop3.Builder, box *sandbox.Sandbox, engine *docker.Engine) {
 	for _, b := range builders {
+		if user, ok := b.(engineUser); ok {
+			user.UseEngine(engine)
+		}
 		if user, ok := b.(sandboxUser); ok {
 			user.UseSandbox(box)
 		}
@@ -223,7 +234,7 @@ func (c *core) openRepos(ctx context.Context, home string) (*git.Repositories, e
 	if err != nil {
 		return nil, fmt.Errorf("finding our own program for git's hooks: %w", err)
 	}
-	repos, err := git.Open(home, git.Config{Executable: exe, MaxPackBytes: c.config.MaxPushSize, Logger: c.logger.Named("git")})
+	repos, err := git.Open(home, git.Config{Executable: exe, MaxPackBytes: c.config.MaxPushSize, AllowPrivate: c.config.CloneAllowPrivate, Logger: c.logger.Named("git")})
 	if err != nil {
 		return nil, err
 	}
@@ -240,9 +251,14 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		StopGrace:        s.StopGrace,
 		DrainTimeout:     s.DrainTimeout,
 		KeepReleases:     s.KeepReleases,
+		MinFreeSpace:     s.MinFreeSpace,
+		MinFreeFiles:     s.MinFreeFiles,
 		ConcurrentBuilds: s.ConcurrentBuilds,
 		WaitingBuilds:    s.WaitingBuilds,
 		BuildTimeout:     s.BuildTimeout,
+		PreviewsMax:      s.PreviewsMax,
+		PreviewExpiry:    s.PreviewExpiry,
+		PreviewSleep:     s.PreviewSleep,
 		HTTPPort:         s.HTTPPort,
 		HTTPSPort:        s.HTTPSPort,
 		SSHPort:          s.SSHPort,
@@ -250,6 +266,14 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		LimitsCeiling:    s.LimitsCeiling,
 		LimitsMissing:    box.Limits(),
 		LimitsStrict:     s.LimitsStrict,
+		StrictBuilds:     s.StrictBuilds,
+		BindAllow:        s.BindAllow,
+		TmpfsMax:         s.TmpfsMax,
+		OperatorEmail:    s.Operator,
+		ServerPorts:      s.Ports(),
+		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
+		PortsStrict:      s.PortsStrict,
+		NotIsolated:      box.Isolation(),
 	}
 }
 

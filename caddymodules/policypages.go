@@ -18,7 +18,7 @@ func (p *policy) writePage(w http.ResponseWriter, r *http.Request, instead page)
 	if !ok || p.dir == "" {
 		return false
 	}
-	f, err := rootedFS{}.Open(rootedPath(p.dir) + "/" + file)
+	f, err := rootedFS{}.Open(rootedPath(p.dir, "") + "/" + file)
 	if err != nil {
 		return false
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/archive"
 	"github.com/abilian/hop3/hop3/command"
 	"github.com/abilian/hop3/hop3/rpc"
 )
@@ -66,7 +67,7 @@ func isAPI(path string) bool {
 	case "/rpc", "/rpc/", "/health", "/version":
 		return true
 	}
-	return strings.HasPrefix(path, "/api/")
+	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/")
 }
 
 // Version is the server's version.
@@ -79,10 +80,14 @@ const unixPathMax = 107
 // a socket that only the server's own user can reach: for host commands.
 func (c *core) openAPI(home string) error {
 	commands := command.New(command.Server{Platform: c.Platform, Streams: c.Streams, Version: Version, Plugins: plugins})
+	uploads, err := c.uploads(home)
+	if err != nil {
+		return err
+	}
 	handler := func(host *hop3.User) *rpc.Handler {
 		return &rpc.Handler{
 			Platform: c.Platform, Commands: commands, Streams: c.Streams, Version: Version,
-			Logger: c.logger.Named("rpc"), Host: host,
+			Logger: c.logger.Named("rpc"), Host: host, Uploads: uploads,
 		}
 	}
 	c.api.Store(handler(nil))
@@ -104,6 +109,22 @@ func (c *core) openAPI(home string) error {
 		}
 	})
 	return nil
+}
+
+// uploads makes the directory of uploads, empty: a server that was killed left
+// its own.
+func (c *core) uploads(home string) (rpc.Uploads, error) {
+	dir := filepath.Join(home, "run", "uploads")
+	err := os.RemoveAll(dir)
+	if err == nil {
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err != nil {
+		return rpc.Uploads{}, fmt.Errorf("making the directory of uploads: %w", err)
+	}
+	return rpc.Uploads{Dir: dir, Limits: archive.Limits{
+		Size: c.config.MaxArchiveSize, Unpacked: c.config.MaxExtractedSize, Members: c.config.MaxArchiveMembers,
+	}}, nil
 }
 
 // plugins are the modules that plug into Hop3.

@@ -42,10 +42,16 @@ func newStaticFiles(ctx caddy.Context) (*staticFiles, error) {
 // serveFile serves a static app: the file, the directory's index, the file
 // with .html added, or the app's own 404.html.
 func (a *Apps) serveFile(w http.ResponseWriter, r *http.Request, root string) error {
-	site := rootedPath(root)
+	site := rootedPath(root, ".")
 	if p := path.Clean("/" + r.URL.Path); path.Ext(p) == "" && p != "/" && !exists(site+p) && exists(site+p+".html") {
 		r = withPath(r, p+".html")
 	}
+	return a.serveSite(w, r, site)
+}
+
+// serveSite lets Caddy's file server serve what a site has at the request's
+// path.
+func (a *Apps) serveSite(w http.ResponseWriter, r *http.Request, site string) error {
 	caddyhttp.SetVar(r.Context(), rootVar, site)
 	err := a.files.server.ServeHTTP(w, r, nil)
 	var handlerErr caddyhttp.HandlerError
@@ -89,24 +95,24 @@ func exists(name string) bool {
 }
 
 // rootedFS is the disk as static apps may show it. A name is what rootedPath
-// returns, followed by a path below that root. Symbolic links cannot lead out
-// of the root, and what is hidden does not exist.
+// returns, followed by a path below that. Symbolic links cannot lead out of the
+// root, and what is hidden does not exist.
 type rootedFS struct{}
 
-// rootedPath writes a root so that Open can tell it from what follows: Caddy's
-// file server joins both to one path.
-func rootedPath(root string) string {
-	root = path.Clean(root)
-	return "/" + strconv.Itoa(len(root)) + root
+// rootedPath writes a root, and what is served of it, so that Open can tell
+// them from what follows: Caddy's file server joins all to one path.
+func rootedPath(root, dir string) string {
+	root, dir = path.Clean(root), strings.Trim(path.Clean("/"+dir), "/")
+	return strings.TrimSuffix("/"+strconv.Itoa(len(root))+"."+strconv.Itoa(len(dir))+root+"/"+dir, "/")
 }
 
 // Open opens a file for reading.
 func (rootedFS) Open(name string) (fs.File, error) {
-	root, rest, err := splitRooted(name)
+	root, rest, below, err := splitRooted(name)
 	if err != nil {
 		return nil, err
 	}
-	if hidden(rest) {
+	if hidden(below) {
 		return nil, missing(rest)
 	}
 	dir, err := os.OpenRoot(root)
@@ -148,17 +154,23 @@ func missing(name string) error {
 }
 
 // splitRooted takes a name apart into its root and the path below, "." for the
-// root itself.
-func splitRooted(name string) (root, rest string, err error) {
-	digits, after, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
+// root itself; below is what of it was not part of the rootedPath.
+func splitRooted(name string) (root, rest, below string, err error) {
+	lengths, after, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
+	digits, more, _ := strings.Cut(lengths, ".")
 	n, err := strconv.Atoi(digits)
+	m, err2 := strconv.Atoi(more)
 	after = "/" + after
-	if err != nil || n < 1 || n > len(after) {
-		return "", "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	if err != nil || err2 != nil || n < 1 || n > len(after) {
+		return "", "", "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
 	rest = strings.Trim(after[n:], "/")
+	if m < 0 || m > len(rest) {
+		return "", "", "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	below = strings.Trim(rest[m:], "/")
 	if rest == "" {
 		rest = "."
 	}
-	return after[:n], rest, nil
+	return after[:n], rest, below, nil
 }

@@ -24,6 +24,9 @@ type App struct {
 	// Scale is the wanted number of instances of each process type that is
 	// not at its default of 1.
 	Scale map[string]int
+	// Admin and Probe are the accounts that the server made up for the app;
+	// nil when it never had one.
+	Admin, Probe *Account
 	// HTTP holds the settings of the app's HTTP policy made by command. A
 	// release freezes its own copy.
 	HTTP HTTPSettings
@@ -32,7 +35,22 @@ type App struct {
 	Maintenance *Maintenance
 	// Asleep says that a running app has no instances because nobody asked
 	// for it: the next request starts them.
-	Asleep    bool
+	Asleep bool
+	// Source is the address of the repository that the app is fetched from, ""
+	// when it is only pushed and uploaded. It may contain a password.
+	Source string
+	// Webhook lets the host of that repository say that there is something to
+	// fetch; nil for none.
+	Webhook *Webhook
+	// Previews says that every push of another branch is served as a preview,
+	// not only those that ask for it.
+	Previews bool
+	// PreviewEnv holds the variables that are set in the app's previews only,
+	// over Env.
+	PreviewEnv Env
+	// Preview says of which branch of which app this is a preview; nil when it
+	// is an app of its own.
+	Preview   *Preview
 	CreatedBy string // username
 	CreatedAt time.Time
 	UpdatedAt time.Time

@@ -7,6 +7,7 @@ import "time"
 type CanaryRoute struct {
 	Release   int
 	Upstreams []string
+	Static    []StaticPath
 	Policy    *HTTPPolicy
 	Dir       string
 	Percent   int // 1 to 99

@@ -3,6 +3,7 @@ package hop3
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Code classifies an Error for the front doors: each maps it once to a
@@ -56,7 +57,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // CodeOf returns the code of the first Error in err's chain, CodeInternal when
-// there is none, and the empty code for a nil error.
+// there is none (CodeUnavailable when the disk is full), and the empty code for a nil error.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -64,6 +65,9 @@ func CodeOf(err error) Code {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code
+	}
+	if IsDiskFull(err) {
+		return CodeUnavailable
 	}
 	return CodeInternal
 }
@@ -78,5 +82,14 @@ func MessageOf(err error) string {
 	if errors.As(err, &e) {
 		return e.Error()
 	}
+	if IsDiskFull(err) {
+		return "the server's disk is full: it has no room for more data, or for more files\nTry again when its admin has made room. What is live is not affected."
+	}
 	return "internal error (the server's log says more)"
+}
+
+// IsDiskFull reports whether what failed did so because the disk has no room
+// left, neither bytes nor inodes, or none for us.
+func IsDiskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

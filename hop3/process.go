@@ -80,6 +80,10 @@ type Instance struct {
 	// Runtime.Restart); empty when it never ended.
 	LastExit string
 	LogFile  string
+	// Container names the container it runs in; empty for a process of the
+	// host. PID then is that of what is attached to it, and Upstream is bound
+	// by the container's engine.
+	Container string
 }
 
 // InstanceState is the state of one instance.

@@ -30,6 +30,9 @@ type Route struct {
 	// StaticRoot is the absolute directory to serve when the release has no
 	// process that answers HTTP.
 	StaticRoot string
+	// Static are files that are served before the release is asked, those
+	// with the longest prefix first. What is not there is left to the release.
+	Static []StaticPath
 	// AllowHTTP serves plain HTTP on real domains instead of redirecting it.
 	AllowHTTP bool
 	// Policy is what else is done with the requests; nil for nothing. It is
@@ -44,4 +47,12 @@ type Route struct {
 	// Status says why there is no upstream: "stopped", "failed", "asleep" or
 	// "". The first request for an app that is asleep wakes it.
 	Status string
+}
+
+// StaticPath is a URL path that stands for a file, or for what is in a
+// directory.
+type StaticPath struct {
+	Prefix string // begins with a slash and ends with none, but for "/" itself
+	Root   string // absolute; no symbolic link leads out of it
+	Path   string // below Root, with slashes; "." for Root itself
 }

@@ -43,6 +43,14 @@ type Release struct {
 	// whatever its type; there is no other key yet.
 	Scaling map[string]Scaling
 	Cron    []CronEntry
+	Volumes []Volume
+	// Keep is how many releases have their files kept while this one is live;
+	// 0 means the server's default.
+	Keep int
+	// Static are the URL paths that are files or directories of the release:
+	// normalized prefix -> path below its source.
+	Static map[string]string
+	Ports  []Port // fixed ones of the host, which the app listens on
 	// Error says why Status is ReleaseFailed.
 	Error     string
 	CreatedAt time.Time
@@ -67,6 +75,8 @@ const (
 	ReleaseScale    ReleaseKind = "scale"
 	ReleaseRestart  ReleaseKind = "restart"
 	ReleaseRollback ReleaseKind = "rollback"
+	ReleaseRedeploy ReleaseKind = "redeploy" // the live commit, built again
+	ReleaseFetch    ReleaseKind = "fetch"    // from the app's source repository
 	ReleaseHTTP     ReleaseKind = "http"
 )
 
@@ -78,6 +88,7 @@ const (
 	ReleaseBuilding ReleaseStatus = "building" // being built or started
 	ReleaseLive     ReleaseStatus = "live"     // serving
 	ReleaseRetired  ReleaseStatus = "retired"  // served once
+	ReleaseReady    ReleaseStatus = "ready"    // was started, answered and was stopped; has not served yet
 	ReleaseFailed   ReleaseStatus = "failed"   // never served
 )
 

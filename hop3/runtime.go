@@ -67,6 +67,15 @@ type Launch struct {
 	// user and mounted writable.
 	Writable []string
 	ReadOnly []string // other directories its processes may read
+	// Container runs the processes in containers: of Env, Path and the
+	// directories only Env counts. A process without a command is the image's
+	// own. Nil for processes of the host.
+	Container *Container
+	Mounts    []Mount // of the containers
+	// Volumes are mounted below Dir, at their Target, where a directory is:
+	// those in memory and those of the host. Without isolation, or a host's
+	// directory that the server does not let apps have, nothing starts.
+	Volumes []Volume
 }
 
 // OneOff is one command run in a release's environment.

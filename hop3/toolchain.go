@@ -49,6 +49,11 @@ type BuildOptions struct {
 	// commands, once, in place of what the toolchain would have run.
 	Commands []string
 	Packages []string // system packages the app says it needs
+	// Strict makes what a later build could get otherwise, as the version of a
+	// package that no lockfile fixes, an error instead of a warning.
+	Strict bool
+	Docker DockerOptions
+	Nix    NixOptions
 	// Processes are the process types the manifest declares: a toolchain
 	// offers a start command only where there is none.
 	Processes []Process
@@ -100,4 +105,7 @@ type Artifact struct {
 	Processes   []Process // start commands offered when the manifest has none
 	StaticRoot  string    // directory to serve, relative to the source; "" for none
 	Caches      []string  // cache entries the artifact uses: kept while a release refers to them
+	// Container is how the release runs as containers; nil for processes of
+	// the host.
+	Container *Container `json:",omitempty"`
 }

@@ -49,7 +49,7 @@ func killDuringDeploy(t *testing.T, runtime string, rounds int) {
 	t.Logf("seed %d, a deploy takes %s", seed, whole)
 	moved := 0
 	for round := range rounds {
-		before, err := s.served()
+		before, err := s.served("crash")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,11 +68,11 @@ func killDuringDeploy(t *testing.T, runtime string, rounds int) {
 		if err := s.start(); err != nil {
 			t.Fatal(err)
 		}
-		serves, err := s.served()
+		serves, err := s.served("crash")
 		if err != nil {
 			t.Fatalf("round %d, killed after %s: %v", round, after, err)
 		}
-		if err := s.consistent(dir, serves); err != nil {
+		if err := s.consistent("crash", dir, serves); err != nil {
 			t.Fatalf("round %d, killed after %s: %v", round, after, err)
 		}
 		switch {
@@ -88,11 +88,11 @@ func killDuringDeploy(t *testing.T, runtime string, rounds int) {
 }
 
 // served returns the version that the app answers with, once it answers.
-func (s *server) served() (version string, err error) {
+func (s *server) served(app string) (version string, err error) {
 	deadline := time.Now().Add(20 * time.Second)
 	for time.Now().Before(deadline) {
 		var code int
-		code, version, err = s.get(context.Background(), "crash.localhost", "/")
+		code, version, err = s.get(context.Background(), app+".localhost", "/")
 		if err == nil && code == 200 {
 			return strings.TrimSpace(version), nil
 		}
@@ -106,7 +106,7 @@ func (s *server) served() (version string, err error) {
 
 // consistent checks that branch, database, processes and repository agree on
 // the version that serves.
-func (s *server) consistent(dir, serves string) error {
+func (s *server) consistent(app, dir, serves string) error {
 	out, err := s.run(dir, "git", "ls-remote", "hop3", "refs/heads/main")
 	if err != nil {
 		return err
@@ -119,13 +119,13 @@ func (s *server) consistent(dir, serves string) error {
 	if strings.TrimSpace(version) != serves {
 		return fmt.Errorf("the branch says %s, the app serves %s", strings.TrimSpace(version), serves)
 	}
-	if out, err := s.run(dir, "git", "-C", s.home+"/apps/crash/git", "fsck", "--full", "--strict"); err != nil {
+	if out, err := s.run(dir, "git", "-C", s.home+"/apps/"+app+"/git", "fsck", "--full", "--strict"); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	if left, err := s.run(dir, "sh", "-c", "ls -d '"+s.home+"'/apps/crash/git/objects/tmp_* 2>/dev/null; true"); err != nil || left != "" {
+	if left, err := s.run(dir, "sh", "-c", "cd '"+s.home+"/apps/"+app+"/git' && ls -d objects/tmp_* objects/*/tmp_* checkout-* *.lock 2>/dev/null; true"); err != nil || left != "" {
 		return fmt.Errorf("left in the repository: %s %v", left, err)
 	}
-	releases, err := s.run(dir, "hop3", "releases", "--app", "crash", "--json")
+	releases, err := s.run(dir, "hop3", "releases", "--app", app, "--json")
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (s *server) consistent(dir, serves string) error {
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		pids := slices.DeleteFunc(s.processes(), attends)
+		pids := slices.DeleteFunc(s.processesOf(app), attends)
 		if len(pids) == 1 {
 			return nil
 		}

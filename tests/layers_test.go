@@ -52,15 +52,16 @@ var mayImport = map[string][]string{
 	"hop3/serverconfig": {"hop3"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
+	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.
 	"addons":          {"hop3"},
 	"toolchains":      {"hop3"},
 	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor", "uwsgi/vassal"},
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
-	"hop3/docker":     {"hop3"},
+	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3"},
-	"hop3/nix":        {"hop3"},
+	"hop3/nix":        {"hop3", "hop3/build", "hop3/sandbox"},
 	"hop3/static":     {"hop3"},
 	"hop3/supervisor": {"hop3", "hop3/cgroup", "hop3/logfile", "hop3/procfs", "hop3/sandbox"},
 	"hop3/traefik":    {"hop3"},
@@ -73,7 +74,7 @@ var mayImport = map[string][]string{
 
 	// L3: the front doors and the clients.
 	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/platform", "hop3/stream"},
-	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream"},
+	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream", "hop3/webhook"},
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},
 	"hop3/client":  {"hop3/api", "hop3/console"},

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 }
 
 func buildAndRun(m *testing.M) int {
+	if binaries = os.Getenv(givenBinaries); binaries != "" {
+		return m.Run() // a test that runs itself again
+	}
 	dir, err := os.MkdirTemp("", "hop3-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

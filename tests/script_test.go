@@ -25,30 +25,50 @@ import (
 //	get [-code N] <host> [<path>]   GET over the public port into stdout
 //	eventually <command> …   a program, retried until it succeeds
 //	login                    make an administrator and log in as it
+//	forge <directory>        serve its repositories over HTTP, at $FORGE
+//	hook <host> <webhook> <event> <ref> <commit>   send what a git host would;
+//	                         the webhook's URL and secret are in the file
 //	pids <name>              note the app processes into the file
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+	testscript.Run(t, storyParams("testdata/script"))
+}
+
+// storyParams are what the stories of a directory are run with.
+func storyParams(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			s, err := newServer(env.WorkDir)
 			if err != nil {
 				return err
 			}
+			var fixed int // a port of the host that is an app's
+			if err := freePorts(&fixed); err != nil {
+				return err
+			}
 			env.Values["server"] = s
 			env.Vars = append(env.Vars, s.env...)
 			env.Vars = append(env.Vars, fmt.Sprintf("REMOTE=ssh://hop3@127.0.0.1:%d", s.ssh),
-				"HTTP="+strconv.Itoa(s.http), "HTTPS="+strconv.Itoa(s.https), "SSH="+strconv.Itoa(s.ssh), "RPC="+strconv.Itoa(s.rpc), "APPS="+appsDir())
+				"HTTP="+strconv.Itoa(s.http), "HTTPS="+strconv.Itoa(s.https), "SSH="+strconv.Itoa(s.ssh), "RPC="+strconv.Itoa(s.rpc), "FIXED="+strconv.Itoa(fixed), "APPS="+appsDir())
 			env.Defer(s.end)
 			return nil
+		},
+		Condition: func(word string) (bool, error) {
+			if word == "isolated" { // the server has the rights to isolate apps
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("there is no condition %q", word)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server":     cmdServer,
 			"get":        cmdGet,
 			"eventually": cmdEventually,
 			"pids":       cmdPIDs,
+			"forge":      cmdForge,
+			"hook":       cmdHook,
 			"login":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).logIn()) },
 		},
-	})
+	}
 }
 
 // appsDir is where the sample apps are.

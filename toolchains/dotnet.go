@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,6 +65,10 @@ func (d *DotNet) Build(ctx context.Context, b *hop3.Build) (hop3.Artifact, error
 	restore := []string{"dotnet", "restore", project}
 	if has(src, "packages.lock.json") {
 		restore = append(restore, "--locked-mode")
+	} else if names := dotnetPackages(src); len(names) > 0 {
+		if err := unlocked(b, "there is no packages.lock.json, and %s names packages: a later build may get other versions", names[0]); err != nil {
+			return hop3.Artifact{}, err
+		}
 	}
 	for _, argv := range [][]string{restore, {"dotnet", "publish", project, "-c", "Release", "--no-restore"}} {
 		if err := b.Runner.Run(ctx, hop3.Command{Args: argv, Env: dotnetEnv(b)}); err != nil {
@@ -108,20 +113,31 @@ func (d *DotNet) check(ctx context.Context, b *hop3.Build, src fs.FS) (version s
 		return "", err
 	}
 	have := numbers(version)[0]
-	for _, pattern := range []string{"*.csproj", "*.fsproj", "*/*.csproj", "*/*.fsproj", "Directory.Build.props"} {
-		projects, _ := fs.Glob(src, pattern)
-		for _, project := range projects {
-			m := targetFramework.FindStringSubmatch(read(src, project))
-			if m == nil {
-				continue
-			}
-			if want, _ := strconv.Atoi(m[1]); want > have {
-				return "", hop3.Errorf(hop3.CodeDeploy, "%s asks for .NET %d; this server has %s", project, want, version).
-					WithHint("Install dotnet-sdk-%d.0 on the server, or change TargetFramework.", want)
-			}
+	for _, project := range dotnetProjects(src) {
+		m := targetFramework.FindStringSubmatch(read(src, project))
+		if m == nil {
+			continue
+		}
+		if want, _ := strconv.Atoi(m[1]); want > have {
+			return "", hop3.Errorf(hop3.CodeDeploy, "%s asks for .NET %d; this server has %s", project, want, version).
+				WithHint("Install dotnet-sdk-%d.0 on the server, or change TargetFramework.", want)
 		}
 	}
 	return version, nil
+}
+
+// dotnetProjects are the files that say what is built, and with what.
+func dotnetProjects(src fs.FS) (files []string) {
+	for _, pattern := range []string{"*.csproj", "*.fsproj", "*/*.csproj", "*/*.fsproj", "Directory.Build.props"} {
+		found, _ := fs.Glob(src, pattern)
+		files = append(files, found...)
+	}
+	return files
+}
+
+// dotnetPackages returns the project files that name packages.
+func dotnetPackages(src fs.FS) []string {
+	return slices.DeleteFunc(dotnetProjects(src), func(file string) bool { return !strings.Contains(read(src, file), "<PackageReference") })
 }
 
 // dotnetStart returns the command of the one web app that was published, else

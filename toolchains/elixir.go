@@ -187,6 +187,11 @@ func (eb *elixirBuild) hasPackages() bool {
 
 // fetch gets Hex, Rebar and then the packages.
 func (eb *elixirBuild) fetch(ctx context.Context) error {
+	if !has(eb.src, "mix.lock") {
+		if err := noLock(eb.Build, "mix.lock"); err != nil {
+			return err
+		}
+	}
 	for _, tool := range []struct{ name, task, installed string }{
 		{"Hex", "local.hex", "archives/hex-*"},
 		{"Rebar", "local.rebar", "elixir/*/rebar3"},
@@ -206,8 +211,6 @@ func (eb *elixirBuild) fetch(ctx context.Context) error {
 	args := []string{"deps.get", "--only", eb.mixEnv()}
 	if has(eb.src, "mix.lock") {
 		args = append(args, "--check-locked")
-	} else {
-		warn(eb.Build, "there is no mix.lock: a later build may get other versions")
 	}
 	say(eb.Build, "-----> Fetching packages")
 	return eb.mix(ctx, args...)

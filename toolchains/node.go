@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -49,6 +50,9 @@ func (n *Node) Build(ctx context.Context, b *hop3.Build) (hop3.Artifact, error) 
 	if err := n.chooseNode(ctx, nb); err != nil {
 		return hop3.Artifact{}, err
 	}
+	if err := nb.bun(); err != nil {
+		return hop3.Artifact{}, err
+	}
 	if len(b.Options.Commands) == 0 {
 		if err := nb.install(ctx); err != nil {
 			return hop3.Artifact{}, err
@@ -63,7 +67,19 @@ func (n *Node) Build(ctx context.Context, b *hop3.Build) (hop3.Artifact, error) 
 		PathPrepend: nb.path(),
 		Processes:   nb.processes(),
 		Caches:      nb.caches,
+		StaticRoot:  nb.site(),
 	}, nil
+}
+
+// site returns the directory of the pages that a build has made, as Vite and
+// the like do, when there is nothing to run: the index.html they are made of is
+// no page.
+func (nb *nodeBuild) site() string {
+	if nb.pkg.Scripts["build"] == "" || len(nb.processes()) > 0 {
+		return ""
+	}
+	page, _ := first(nb.src, "dist/index.html", "build/index.html", "out/index.html")
+	return strings.TrimSuffix(page, "/index.html")
 }
 
 // packageJSON is what Hop3 reads of a package.json.

@@ -37,6 +37,17 @@ func (nb *nodeBuild) packageManager() packageManager {
 	}
 }
 
+// bun refuses an app whose packages only Bun has locked: others would install
+// other versions.
+func (nb *nodeBuild) bun() error {
+	lockfile, ok := first(nb.src, "bun.lock", "bun.lockb")
+	if _, other := first(nb.src, "npm-shrinkwrap.json", "package-lock.json", "pnpm-lock.yaml", "yarn.lock"); !ok || other || len(nb.Options.Commands) > 0 {
+		return nil
+	}
+	return hop3.Errorf(hop3.CodeDeploy, "the app's packages are locked for Bun (%s), which this server does not build with", lockfile).
+		WithHint("Commit a package-lock.json too (`npm install --package-lock-only` makes it), or say how to build in [build].build of hop3.toml.")
+}
+
 var declaredManager = regexp.MustCompile(`^(yarn|pnpm)@(\d+\.\d+\.\d+)(\+.*)?$`)
 
 // declared returns the version that package.json names of a package manager.
@@ -82,6 +93,11 @@ func (nb *nodeBuild) install(ctx context.Context) error {
 	if exists(modules) {
 		say(nb.Build, "-----> Using the source's own node_modules")
 		return nil
+	}
+	if m.lockfile == "" {
+		if err := noLock(nb.Build, "package-lock.json"); err != nil {
+			return err
+		}
 	}
 	if !nb.cacheable() {
 		return nb.installHere(ctx, m, argv)
@@ -137,9 +153,6 @@ func (nb *nodeBuild) lockName(m packageManager) string {
 
 // installHere installs in the release.
 func (nb *nodeBuild) installHere(ctx context.Context, m packageManager, argv []string) error {
-	if m.lockfile == "" {
-		warn(nb.Build, "there is no package-lock.json: a later build may get other versions")
-	}
 	if m.tool != "" {
 		if err := nb.addTool(ctx, m.tool); err != nil {
 			return err

@@ -148,7 +148,9 @@ func (p *PHP) install(ctx context.Context, b *hop3.Build, src fs.FS) error {
 		return missing("Composer", "composer")
 	}
 	if !has(src, "composer.lock") {
-		warn(b, "there is no composer.lock: a later build may get other versions")
+		if err := noLock(b, "composer.lock"); err != nil {
+			return err
+		}
 	}
 	say(b, "-----> Installing packages with Composer")
 	return b.Runner.Run(ctx, hop3.Command{

@@ -32,7 +32,7 @@ func (*Python) Name() string { return "python" }
 
 // Detect looks for the files that list an app's packages.
 func (*Python) Detect(src fs.FS) (reason string, ok bool) {
-	return first(src, "uv.lock", "poetry.lock", "requirements.txt", "pyproject.toml")
+	return first(src, "uv.lock", "poetry.lock", "requirements.txt", "pyproject.toml", "Pipfile.lock", "Pipfile")
 }
 
 // Build installs the app's packages, and collects Django's static files.

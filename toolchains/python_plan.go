@@ -35,9 +35,14 @@ func (py *pythonBuild) plan(ctx context.Context) (plan, error) {
 	case has(py.src, "poetry.lock"):
 		return py.planPoetry(), nil
 	case has(py.src, "requirements.txt"):
-		return py.planRequirements(), nil
+		return py.planRequirements()
 	case has(py.src, "pyproject.toml"):
 		return py.planPyproject()
+	case has(py.src, "Pipfile.lock"):
+		return py.planPipenv()
+	case has(py.src, "Pipfile"):
+		return plan{}, hop3.Errorf(hop3.CodeDeploy, "there is a Pipfile and no Pipfile.lock").
+			WithHint("Run `pipenv lock` and commit Pipfile.lock.")
 	}
 	return plan{name: "no packages", packages: nothing}, nil
 }
@@ -108,19 +113,18 @@ var (
 	included         = regexp.MustCompile(`(?m)^\s*(?:-r|--requirement|-c|--constraint)[ =]?\s*(\S+)`)
 )
 
-func (py *pythonBuild) planRequirements() plan {
+func (py *pythonBuild) planRequirements() (plan, error) {
 	files := py.requirementFiles("requirements.txt")
 	p := plan{name: "requirements.txt", files: files}
 	for _, file := range files {
 		p.local = p.local || localRequirement.MatchString(read(py.src, file))
 	}
-	p.packages = func(ctx context.Context) error {
-		if unpinned := py.unpinned(files); len(unpinned) > 0 {
-			warn(py.Build, "requirements.txt does not pin %s: a later build may get another version", strings.Join(unpinned, ", "))
-		}
-		return py.pip(ctx, "-r", "requirements.txt")
+	p.packages = func(ctx context.Context) error { return py.pip(ctx, "-r", "requirements.txt") }
+	var lines []string
+	for _, file := range files {
+		lines = append(lines, strings.Split(read(py.src, file), "\n")...)
 	}
-	return p
+	return p, py.pinned("requirements.txt", lines)
 }
 
 // requirementFiles returns a requirements file and those it includes.
@@ -139,18 +143,24 @@ func (py *pythonBuild) requirementFiles(name string) []string {
 
 var requirement = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*`)
 
+// pinned looks for requirements without an exact version.
+func (py *pythonBuild) pinned(file string, lines []string) error {
+	if names := unpinned(lines); len(names) > 0 {
+		return unlocked(py.Build, "%s does not pin %s: a later build may get another version", file, strings.Join(names, ", "))
+	}
+	return nil
+}
+
 // unpinned names the first few requirements without an exact version.
-func (py *pythonBuild) unpinned(files []string) []string {
+func unpinned(lines []string) []string {
 	var out []string
-	for _, file := range files {
-		for _, line := range strings.Split(read(py.src, file), "\n") {
-			name := requirement.FindString(strings.TrimSpace(line))
-			if name == "" || strings.Contains(line, "==") || strings.Contains(line, "--hash") || strings.Contains(line, "@") {
-				continue
-			}
-			if out = append(out, name); len(out) == 5 {
-				return append(out, "…")
-			}
+	for _, line := range lines {
+		name := requirement.FindString(strings.TrimSpace(line))
+		if name == "" || strings.Contains(line, "==") || strings.Contains(line, "--hash") || strings.Contains(line, "@") {
+			continue
+		}
+		if out = append(out, name); len(out) == 5 {
+			return append(out, "…")
 		}
 	}
 	return out
@@ -165,7 +175,7 @@ func (py *pythonBuild) planPyproject() (plan, error) {
 	if project.Project == nil || slices.Contains(project.Project.Dynamic, "dependencies") {
 		p.local = true
 		p.packages = func(ctx context.Context) error { return py.pip(ctx, ".") }
-		return p, nil
+		return p, unlocked(py.Build, "neither uv.lock nor poetry.lock fixes the packages of pyproject.toml: a later build may get other versions")
 	}
 	needs := project.Project.Dependencies
 	p.project = project.BuildSystem != nil
@@ -179,5 +189,5 @@ func (py *pythonBuild) planPyproject() (plan, error) {
 		}
 		return py.pip(ctx, "-r", list)
 	}
-	return p, nil
+	return p, py.pinned("pyproject.toml", needs)
 }

@@ -15,6 +15,11 @@ import (
 // earlier release with the same lockfile made.
 func (rb *rubyBuild) install(ctx context.Context) error {
 	lockfile := "Gemfile.lock"
+	if rb.lock == "" {
+		if err := noLock(rb.Build, lockfile); err != nil {
+			return err
+		}
+	}
 	files := []string{"Gemfile", lockfile}
 	gemspecs, _ := fs.Glob(rb.src, "*.gemspec")
 	words := []string{"1", rb.version, rb.api, rb.shared, rb.env()["BUNDLE_WITHOUT"]}
@@ -53,7 +58,6 @@ func (rb *rubyBuild) install(ctx context.Context) error {
 func (rb *rubyBuild) bundle(ctx context.Context) error {
 	env := rb.env().Merge(hop3.Env{"BUNDLE_USER_HOME": filepath.Join(rb.Cache, "bundler"), "BUNDLE_JOBS": "4"})
 	if rb.lock == "" {
-		warn(rb.Build, "there is no Gemfile.lock: a later build may get other versions")
 		env["BUNDLE_FROZEN"] = "false"
 	}
 	say(rb.Build, "-----> Installing gems with Ruby %s", rb.version)

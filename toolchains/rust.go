@@ -149,6 +149,11 @@ func (rb *rustBuild) metadata(ctx context.Context) ([]cargoPackage, error) {
 // lockfile left, and puts the programs where Cargo would have: a Procfile names
 // them there. It returns the cache entry.
 func (rb *rustBuild) compile(ctx context.Context, packages []cargoPackage) (target string, err error) {
+	if !has(rb.src, "Cargo.lock") {
+		if err := noLock(rb.Build, "Cargo.lock"); err != nil {
+			return "", err
+		}
+	}
 	words := []string{"1", rb.version, rb.bin, rb.Env["RUSTFLAGS"]}
 	key, err := fingerprint(rb.src, words, "Cargo.lock")
 	if err != nil {
@@ -158,9 +163,6 @@ func (rb *rustBuild) compile(ctx context.Context, packages []cargoPackage) (targ
 	target, err = entry(ctx, rb.Build, "target", key, func(string) error { return nil })
 	if err != nil {
 		return "", err
-	}
-	if !has(rb.src, "Cargo.lock") {
-		warn(rb.Build, "there is no Cargo.lock: a later build may get other versions")
 	}
 	env := hop3.Env{"CARGO_TARGET_DIR": target}
 	for _, p := range packages {

@@ -65,6 +65,22 @@ func say(b *hop3.Build, format string, args ...any) {
 	b.Out.Log(hop3.LogLine{Text: fmt.Sprintf(format, args...), Level: 1, Time: time.Now()})
 }
 
+// unlocked says that a later build of the same source may come out otherwise:
+// in a warning, or, where the build is strict, in an error.
+func unlocked(b *hop3.Build, format string, args ...any) error {
+	if !b.Options.Strict {
+		warn(b, format, args...)
+		return nil
+	}
+	return hop3.Errorf(hop3.CodeDeploy, format, args...).
+		WithHint("Builds are strict here ([build].strict of hop3.toml, or STRICT_BUILDS of the server): commit what fixes the versions.")
+}
+
+// noLock is unlocked for a lockfile that is missing.
+func noLock(b *hop3.Build, file string) error {
+	return unlocked(b, "there is no %s: a later build may get other versions", file)
+}
+
 func warn(b *hop3.Build, format string, args ...any) {
 	b.Out.Log(hop3.LogLine{Text: "       Warning: " + fmt.Sprintf(format, args...), Level: 1, Color: "yellow", Time: time.Now()})
 }

@@ -52,7 +52,13 @@ type UWSGI struct {
 	Binary string `json:"binary,omitempty"`
 	// Where its plug-ins are; unless set, where distributions put them.
 	PluginDir string `json:"plugin_dir,omitempty"`
+
+	containers hop3.ContainerEngine
 }
+
+// UseContainers has releases that are images run by an engine. It is called
+// before Open.
+func (u *UWSGI) UseContainers(e hop3.ContainerEngine) { u.containers = e }
 
 // CaddyModule tells Caddy about the module.
 func (UWSGI) CaddyModule() caddy.ModuleInfo {
@@ -83,6 +89,7 @@ func (u *UWSGI) Open(runDir string, box *sandbox.Sandbox, logger *zap.Logger) (h
 		PortMax:     u.PortMax,
 		LogMaxBytes: u.LogMaxBytes,
 		Launcher:    l,
+		Containers:  u.containers,
 		Logger:      logger,
 	})
 	if err != nil {

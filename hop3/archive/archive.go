@@ -4,7 +4,7 @@
 package archive
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -14,51 +14,46 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// Limits on an archive.
-const (
-	MaxSize     = 1 << 30 // of the archive itself
-	MaxUnpacked = 5 << 30 // of the files in it
-	MaxMembers  = 50_000
-)
-
-// limits are the Limits as a value, so that tests need no huge archives.
-type limits struct {
-	size, unpacked int64
-	members        int
+// Limits on an archive. What is 0 is as in Standard.
+type Limits struct {
+	Size     int64 // bytes, of the archive itself
+	Unpacked int64 // bytes, of the files in it together
+	Members  int
 }
 
-var standard = limits{MaxSize, MaxUnpacked, MaxMembers}
+// Standard are the limits where nobody has set others.
+var Standard = Limits{Size: 1 << 30, Unpacked: 5 << 30, Members: 50_000}
+
+func (l Limits) orStandard() Limits {
+	return Limits{
+		Size:     cmp.Or(l.Size, Standard.Size),
+		Unpacked: cmp.Or(l.Unpacked, Standard.Unpacked),
+		Members:  cmp.Or(l.Members, Standard.Members),
+	}
+}
 
 // Archive is an uploaded tar.gz, kept in a temporary file until Close. It is
 // what platform.Source asks for.
 type Archive struct {
 	path   string
-	limits limits
+	limits Limits
 }
 
 // FromReader spools r into a file in dir ("" means the system's directory for
 // temporary files). It returns a CodeInvalid error when r is too long.
-func FromReader(r io.Reader, dir string) (*Archive, error) {
-	return spool(r, dir, standard)
-}
-
-// FromBytes is FromReader for what is in memory.
-func FromBytes(b []byte, dir string) (*Archive, error) {
-	return FromReader(bytes.NewReader(b), dir)
-}
-
-func spool(r io.Reader, dir string, lim limits) (*Archive, error) {
+func FromReader(r io.Reader, dir string, lim Limits) (*Archive, error) {
+	lim = lim.orStandard()
 	f, err := os.CreateTemp(dir, "hop3-upload-*.tar.gz")
 	if err != nil {
 		return nil, hop3.Errorf(hop3.CodeUnavailable, "the server has no room for the upload: %w", err)
 	}
 	a := &Archive{path: f.Name(), limits: lim}
-	n, err := io.Copy(f, io.LimitReader(r, lim.size+1))
+	n, err := io.Copy(f, io.LimitReader(r, lim.Size+1))
 	switch full := new(fs.PathError); {
 	case errors.As(err, &full):
 		err = hop3.Errorf(hop3.CodeUnavailable, "the server has no room for the upload: %w", err)
-	case err == nil && n > lim.size:
-		err = refuse("it is larger than %d MB", lim.size>>20)
+	case err == nil && n > lim.Size:
+		err = refuse("it is larger than %d MB", lim.Size>>20)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, errors.Join(err, a.Close())

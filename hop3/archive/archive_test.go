@@ -53,14 +53,14 @@ func pack(t testing.TB, members ...any) []byte {
 }
 
 // unpack unpacks into dir/into, beside which nothing may appear.
-func unpack(t testing.TB, content []byte, lim limits) (into string, err error) {
+func unpack(t testing.TB, content []byte, lim Limits) (into string, err error) {
 	t.Helper()
 	dir := t.TempDir()
 	into = filepath.Join(dir, "into")
 	if err := os.Mkdir(into, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	a, err := spool(bytes.NewReader(content), t.TempDir(), lim)
+	a, err := FromReader(bytes.NewReader(content), t.TempDir(), lim)
 	if err != nil {
 		return into, err
 	}
@@ -85,7 +85,7 @@ func TestUnpacking(t *testing.T) {
 		tar.Header{Typeflag: tar.TypeDir, Name: "empty/", Mode: 0o777},
 		symlink("deep/link", "../app.py"),
 		symlink("dangling", "not/there"),
-	), standard)
+	), Standard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestUnpacking(t *testing.T) {
 }
 
 func TestHostileArchivesAreRefused(t *testing.T) {
-	tiny := limits{size: 1 << 20, unpacked: 100, members: 3}
+	tiny := Limits{Size: 1 << 20, Unpacked: 100, Members: 3}
 	bomb := strings.Repeat("0", 101)
 	for name, tt := range map[string]struct {
 		members []any
@@ -149,18 +149,18 @@ func TestDamagedArchivesAreRefused(t *testing.T) {
 		"cut off": whole[:len(whole)/2],
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := unpack(t, content, standard); hop3.CodeOf(err) != hop3.CodeInvalid {
+			if _, err := unpack(t, content, Standard); hop3.CodeOf(err) != hop3.CodeInvalid {
 				t.Errorf("error %v, want CodeInvalid", err)
 			}
 		})
 	}
-	if _, err := unpack(t, whole, limits{size: 10, unpacked: 1 << 20, members: 10}); hop3.CodeOf(err) != hop3.CodeInvalid {
+	if _, err := unpack(t, whole, Limits{Size: 10, Unpacked: 1 << 20, Members: 10}); hop3.CodeOf(err) != hop3.CodeInvalid {
 		t.Errorf("too large an archive: %v", err)
 	}
 }
 
 func TestACanceledCheckOutLeavesNothing(t *testing.T) {
-	a, err := FromBytes(pack(t, "a", "x", "b", "y"), t.TempDir())
+	a, err := FromReader(bytes.NewReader(pack(t, "a", "x", "b", "y")), t.TempDir(), Standard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func FuzzCheckOut(f *testing.F) {
 	f.Add(tarOf(f, "a", "x", symlink("l", "a")))
 	f.Add(tarOf(f, symlink("d", "."), "d/e", "x"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		into, err := unpack(t, gzipped(t, string(content)), limits{size: 1 << 20, unpacked: 1 << 16, members: 20})
+		into, err := unpack(t, gzipped(t, string(content)), Limits{Size: 1 << 20, Unpacked: 1 << 16, Members: 20})
 		if err != nil {
 			return
 		}

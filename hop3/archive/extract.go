@@ -19,7 +19,7 @@ import (
 const maxHeader = 8 << 10
 
 // extract unpacks into dir and empties it again on error.
-func extract(ctx context.Context, r io.Reader, dir string, lim limits) (err error) {
+func extract(ctx context.Context, r io.Reader, dir string, lim Limits) (err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -34,8 +34,8 @@ func extract(ctx context.Context, r io.Reader, dir string, lim limits) (err erro
 	if err != nil {
 		return refuse("it is not a tar.gz file")
 	}
-	x := extraction{ctx: ctx, root: root, left: lim.unpacked, limits: lim}
-	members := tar.NewReader(io.LimitReader(zipped, lim.unpacked+int64(lim.members+1)*maxHeader))
+	x := extraction{ctx: ctx, root: root, left: lim.Unpacked, limits: lim}
+	members := tar.NewReader(io.LimitReader(zipped, lim.Unpacked+int64(lim.Members+1)*maxHeader))
 	for {
 		h, err := members.Next()
 		switch {
@@ -54,7 +54,7 @@ func extract(ctx context.Context, r io.Reader, dir string, lim limits) (err erro
 type extraction struct {
 	ctx    context.Context
 	root   *os.Root
-	limits limits
+	limits Limits
 	left   int64 // bytes that may still be written
 	count  int
 	links  []link
@@ -68,8 +68,8 @@ func (x *extraction) member(h *tar.Header, content io.Reader) error {
 	if err := x.ctx.Err(); err != nil {
 		return err
 	}
-	if x.count++; x.count > x.limits.members {
-		return refuse("it has more than %d files", x.limits.members)
+	if x.count++; x.count > x.limits.Members {
+		return refuse("it has more than %d files", x.limits.Members)
 	}
 	name, err := cleanName(h.Name)
 	if err != nil {
@@ -103,7 +103,7 @@ func (x *extraction) writeFile(name string, h *tar.Header, content io.Reader) er
 		return refuse("one of its files has no name")
 	}
 	if h.Size > x.left {
-		return refuse("its files are larger than %d MB together", x.limits.unpacked>>20)
+		return refuse("its files are larger than %d MB together", x.limits.Unpacked>>20)
 	}
 	mode := os.FileMode(0o644)
 	if h.Mode&0o100 != 0 {
@@ -126,7 +126,7 @@ func (x *extraction) writeFile(name string, h *tar.Header, content io.Reader) er
 		return closeErr
 	}
 	if x.left < 0 {
-		return refuse("its files are larger than %d MB together", x.limits.unpacked>>20)
+		return refuse("its files are larger than %d MB together", x.limits.Unpacked>>20)
 	}
 	if err != nil {
 		return x.readError(err)

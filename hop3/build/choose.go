@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -78,6 +79,24 @@ func (l *Local) fallback(src fs.FS, o hop3.BuildOptions) []choice {
 		}
 	}
 	return nil
+}
+
+// others are the files that say how other builders build a source.
+var others = []string{"Dockerfile", "hop3.nix"}
+
+// onlyForOthers returns the file by which another builder builds a source in
+// which no language is recognised, "" for none: without that builder there is
+// nothing to build it with.
+func onlyForOthers(src string, chosen []choice) string {
+	if slices.ContainsFunc(chosen, func(c choice) bool { _, last := c.Toolchain.(hop3.Fallback); return !last }) {
+		return ""
+	}
+	for _, name := range others {
+		if info, err := os.Lstat(filepath.Join(src, name)); err == nil && info.Mode().IsRegular() {
+			return name
+		}
+	}
+	return ""
 }
 
 func (l *Local) names() []string {

@@ -5,7 +5,6 @@ package build
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -72,6 +71,9 @@ func (l *Local) Accept(_ context.Context, req hop3.BuildRequest) (reason string,
 	case err != nil:
 		return hop3.MessageOf(err), false
 	}
+	if file := onlyForOthers(req.Source, chosen); file != "" && req.Options.Toolchain == "" && len(req.Before) == 0 {
+		return "its " + file + " says how it is built, and nothing else does", false
+	}
 	var reasons []string
 	for _, c := range chosen {
 		reasons = append(reasons, c.Name()+" ("+c.reason+")")
@@ -81,31 +83,19 @@ func (l *Local) Accept(_ context.Context, req hop3.BuildRequest) (reason string,
 
 // Build runs the hooks and the toolchains.
 func (l *Local) Build(ctx context.Context, req hop3.BuildRequest) (artifact hop3.Artifact, err error) {
-	log, err := openLog(req.LogFile, req.App, l.Name(), time.Now())
+	job, err := Begin(req, l.Name(), Place{Sandbox: l.sandbox, Memory: l.Memory})
 	if err != nil {
 		return hop3.Artifact{}, err
 	}
 	defer func() {
-		err = errors.Join(err, log.close(err))
-	}()
-	out := log.tee(req.Out)
-	place, err := l.prepare(req)
-	if err != nil {
-		return hop3.Artifact{}, err
-	}
-	defer func() {
-		err = errors.Join(err, place.clear())
+		err = job.End(err)
 	}()
 	home := filepath.Join(req.CacheDir, "home")
-	if err := place.makeDir(home); err != nil {
-		return hop3.Artifact{}, fmt.Errorf("making the build's home: %w", err)
+	if err := job.MakeDir(home); err != nil {
+		return hop3.Artifact{}, err
 	}
-	b := &building{
-		request: req,
-		runner:  &Runner{Dir: req.Source, Env: childEnv(home, req.Env), Out: out, place: place},
-		place:   place,
-		out:     out,
-	}
+	job.Runner.Env = childEnv(home, req.Env)
+	b := &building{request: req, runner: job.Runner, place: job.place, out: job.Out}
 	return b.run(ctx, l.choose)
 }
 

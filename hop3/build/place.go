@@ -32,12 +32,12 @@ type place struct {
 	memory  int64 // bytes
 }
 
-// prepare makes the place of a build. The source becomes the app's user's.
-func (l *Local) prepare(req hop3.BuildRequest) (*place, error) {
-	if l.sandbox == nil || req.AppDir == "" {
+// prepare makes the place of a build.
+func (at Place) prepare(req hop3.BuildRequest) (*place, error) {
+	if at.Sandbox == nil || req.AppDir == "" {
 		return nil, nil
 	}
-	p := &place{sandbox: l.sandbox, memory: l.Memory}
+	p := &place{sandbox: at.Sandbox, memory: at.Memory}
 	if p.memory <= 0 {
 		p.memory = mostMemory()
 	}
@@ -52,7 +52,7 @@ func (l *Local) prepare(req hop3.BuildRequest) (*place, error) {
 		return nil, err
 	}
 	var err error
-	if p.plan, err = l.sandbox.Prepare(p.spec); err != nil {
+	if p.plan, err = at.Sandbox.Prepare(p.spec); err != nil {
 		return nil, fmt.Errorf("preparing the place of the build: %w", err)
 	}
 	return p, nil

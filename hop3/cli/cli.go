@@ -124,17 +124,27 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	if err := p.confirm(ctx, c, words); err != nil {
 		return err
 	}
-	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: slices.Contains(words, "--wait")}, nil)
+	_, deploys := match(followed, words)
+	streaming := deploys > 0 || slices.Contains(words, "--wait")
+	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: streaming}, nil)
 	if err != nil {
 		return err
 	}
-	if n := len(res.Items); n > 0 && res.Items[n-1].T == api.KindStream {
+	if n := len(res.Items); deploys == 0 && n > 0 && res.Items[n-1].T == api.KindStream {
 		stream := res.Items[n-1].StreamID
 		res.Items = res.Items[:n-1]
 		if err := p.show(res); err != nil {
 			return err
 		}
 		return p.follow(ctx, c, stream)
+	}
+	return p.showOrFollow(ctx, c, res)
+}
+
+// showOrFollow prints an answer, or what a deploy that it began does.
+func (p *program) showOrFollow(ctx context.Context, c *client.Client, res client.Result) error {
+	if len(res.Items) == 1 && res.Items[0].T == api.KindStream {
+		return p.followDeploy(ctx, c, res.Items[0].StreamID)
 	}
 	return p.show(res)
 }

@@ -211,7 +211,7 @@ ignore = ["*.bin", "!static/keep/*.bin", "/data/", "tmp/**/*.log"]
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := archive.FromBytes(content, t.TempDir())
+	a, err := archive.FromReader(bytes.NewReader(content), t.TempDir(), archive.Standard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ const maxArchive = api.MaxBody/4*3 - 1<<20
 // deploy packs a directory, sends it, and follows what the server does with
 // it.
 func deploy(ctx context.Context, p *program, args []string) error {
-	dir, env, streaming, err := p.deployArgs(args)
+	o, err := p.deployArgs(args)
 	if err != nil {
 		return err
 	}
@@ -28,73 +28,130 @@ func deploy(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	p.printer.place = app
-	archive, err := packProject(dir)
+	if o.address != "" {
+		return p.deployFrom(ctx, app, o)
+	}
+	archive, err := packProject(o.dir)
 	if err != nil {
 		return err
 	}
 	defer archive.Close()
+	if archive.deprecated {
+		p.printer.talk("yellow", "Warning: "+hop3Ignore+" will not be read any more one day: put its patterns into [build].ignore of hop3.toml.")
+	}
 	if p.flags.dryRun {
-		return p.showPlan(app, dir, archive)
+		return p.showPlan(app, o.dir, archive)
 	}
 	if archive.size > maxArchive {
-		return exitf(api.ExitUsage, "The files of %s are too many for an upload: %d MB packed, at most %d.\nName what is not needed in [build].ignore of hop3.toml, or push with git.", dir, archive.size>>20, int64(maxArchive)>>20)
+		return exitf(api.ExitUsage, "The files of %s are too many for an upload: %d MB packed, at most %d.\nName what is not needed in [build].ignore of hop3.toml, or push with git.", o.dir, archive.size>>20, int64(maxArchive)>>20)
 	}
 	c, err := p.connect()
 	if err != nil {
 		return err
 	}
 	if p.flags.verbosity > 0 && !p.flags.json {
-		fmt.Fprintf(p.Err, "Deploying %s to '%s': %d files, %s\n", dir, app, len(archive.names), size(archive.size))
+		fmt.Fprintf(p.Err, "Deploying %s to '%s': %d files, %s\n", o.dir, app, len(archive.names), size(archive.size))
 	}
 	if _, err := archive.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	words := []string{"deploy", "--app", app}
-	if !streaming {
-		words = append(words, "--no-stream")
-	}
-	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: streaming, Env: env},
-		&client.Archive{Content: archive, Size: archive.size})
+	sending := p.uploading(archive)
+	res, err := c.Call(ctx, o.words(app), p.deployExtra(o),
+		&client.Archive{Content: sending, Size: archive.size})
+	sending.end()
 	if err != nil {
 		return err
 	}
-	if len(res.Items) == 1 && res.Items[0].T == api.KindStream {
-		return p.followDeploy(ctx, c, res.Items[0].StreamID)
-	}
-	return p.show(res)
+	return p.showOrFollow(ctx, c, res)
 }
 
-func (p *program) deployArgs(args []string) (dir string, env map[string]string, streaming bool, err error) {
+// deployFrom has the server fetch a repository, and deploy it.
+func (p *program) deployFrom(ctx context.Context, app string, o deployOptions) error {
+	if p.flags.dryRun {
+		return exitf(api.ExitUsage, "What a repository elsewhere would deploy, only the server can tell: --dry-run is for a directory.")
+	}
+	c, err := p.connect()
+	if err != nil {
+		return err
+	}
+	words := append(o.words(app), o.address)
+	if o.branch != "" {
+		words = append(words, "--branch", o.branch)
+	}
+	res, err := c.Call(ctx, words, p.deployExtra(o), nil)
+	if err != nil {
+		return err
+	}
+	return p.showOrFollow(ctx, c, res)
+}
+
+// deployOptions are what follows `hop3 deploy`.
+type deployOptions struct {
+	dir       string
+	address   string // of a repository, in place of dir
+	branch    string // of that
+	env       map[string]string
+	streaming bool
+}
+
+func (o deployOptions) words(app string) []string {
+	words := []string{"deploy", "--app", app}
+	if !o.streaming {
+		words = append(words, "--no-stream")
+	}
+	return words
+}
+
+func (p *program) deployExtra(o deployOptions) api.Extra {
+	return api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: o.streaming, Env: o.env}
+}
+
+func (p *program) deployArgs(args []string) (o deployOptions, err error) {
 	noStream, args := toggle(args, "--no-stream")
-	env = make(map[string]string)
-	dir = p.dir
+	o = deployOptions{dir: p.dir, env: make(map[string]string), streaming: !noStream}
 	var rest []string
 	for i := 0; i < len(args); i++ {
 		switch {
 		case args[i] == "-e" || args[i] == "--env":
 			if i++; i == len(args) {
-				return "", nil, false, exitf(api.ExitUsage, "%s needs KEY=VALUE", args[i-1])
+				return o, exitf(api.ExitUsage, "%s needs KEY=VALUE", args[i-1])
 			}
 			k, v, ok := strings.Cut(args[i], "=")
 			if !ok {
-				return "", nil, false, exitf(api.ExitUsage, "'%s' is not KEY=VALUE", args[i])
+				return o, exitf(api.ExitUsage, "'%s' is not KEY=VALUE", args[i])
 			}
-			env[k] = v
+			o.env[k] = v
+		case args[i] == "--branch" && i+1 < len(args):
+			i++
+			o.branch = args[i]
 		default:
 			rest = append(rest, args[i])
 		}
 	}
-	if len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
-		dir, rest = rest[0], rest[1:]
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(p.dir, dir)
+	switch {
+	case len(rest) == 0 || strings.HasPrefix(rest[0], "-"):
+	case isAddress(rest[0]):
+		o.address, rest = rest[0], rest[1:]
+	default:
+		if o.dir, rest = rest[0], rest[1:]; !filepath.IsAbs(o.dir) {
+			o.dir = filepath.Join(p.dir, o.dir)
 		}
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return "", nil, false, exitf(api.ExitUsage, "%s is not a directory", dir)
+		if info, err := os.Stat(o.dir); err != nil || !info.IsDir() {
+			return o, exitf(api.ExitUsage, "%s is not a directory", o.dir)
 		}
-		p.dir = dir // its own hop3.toml says which app it is
+		p.dir = o.dir // its own hop3.toml says which app it is
 	}
-	return dir, env, !noStream, noMore(rest)
+	if o.branch != "" && o.address == "" {
+		return o, exitf(api.ExitUsage, "--branch is for the URL of a repository")
+	}
+	return o, noMore(rest)
+}
+
+// isAddress reports whether a word is that of a repository elsewhere and not a
+// directory: a URL, or user@host:path.
+func isAddress(word string) bool {
+	user, path, ok := strings.Cut(word, ":")
+	return strings.Contains(word, "://") || ok && path != "" && strings.Contains(user, "@") && !strings.Contains(user, "/")
 }
 
 // followDeploy shows a deploy until its end. Whoever interrupts only stops

@@ -20,10 +20,12 @@ type packed struct {
 	*os.File
 	size  int64
 	names []string
+	// deprecated says that .hop3ignore left something out.
+	deprecated bool
 }
 
-// packProject packs the files of dir, without what is never deployed and what
-// its hop3.toml ignores.
+// packProject packs the files of dir, without what is never deployed, what git
+// ignores, and what [build].ignore of its hop3.toml names.
 func packProject(dir string) (_ *packed, err error) {
 	m, err := readProject(dir)
 	if err != nil {
@@ -39,7 +41,12 @@ func packProject(dir string) (_ *packed, err error) {
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if err := a.write(dir, newIgnore(m.Build.Ignore)); err != nil {
+	ignored, deprecated, err := newIgnore(dir, m.Build.Ignore)
+	if err != nil {
+		return nil, err
+	}
+	a.deprecated = deprecated
+	if err := a.write(dir, ignored); err != nil {
 		return nil, err
 	}
 	if len(a.names) == 0 {
@@ -49,7 +56,7 @@ func packProject(dir string) (_ *packed, err error) {
 	return a, err
 }
 
-func (a *packed) write(dir string, ignored ignore) error {
+func (a *packed) write(dir string, ignored *ignore) error {
 	zipped := gzip.NewWriter(a.File)
 	out := tar.NewWriter(zipped)
 	tree := os.DirFS(dir)
@@ -58,7 +65,7 @@ func (a *packed) write(dir string, ignored ignore) error {
 		case err != nil:
 			return err
 		case name == ".":
-			return nil
+			return ignored.enter("")
 		case ignored.matches(name, entry.IsDir()):
 			if entry.IsDir() {
 				return fs.SkipDir
@@ -68,6 +75,8 @@ func (a *packed) write(dir string, ignored ignore) error {
 			return a.addLink(out, dir, name)
 		case entry.Type().IsRegular():
 			return a.addFile(out, tree, name)
+		case entry.IsDir():
+			return ignored.enter(name)
 		default:
 			return nil // a directory comes with its files; sockets and devices do not travel
 		}

@@ -6,17 +6,23 @@ import "strings"
 // and is found out when it is not given. A test compares them with the
 // server's table.
 var scoped = set(
-	"deploy", "deploy cancel", "logs", "run", "shell", "restart", "status", "destroy", "ps", "ps scale", "releases", "releases show", "releases diff", "diff", "app diff", "rollback",
-	"app status", "app logs", "app build-logs", "app run", "app shell", "app start", "app stop", "app restart", "app destroy", "app ping", "app releases", "app rollback",
+	"deploy", "deploy cancel", "redeploy", "app redeploy", "logs", "run", "shell", "restart", "status", "destroy", "ps", "ps scale", "releases", "releases show", "releases switch", "releases diff", "diff", "app diff", "rollback",
+	"app status", "app logs", "app build-logs", "app run", "app shell", "app start", "app stop", "app restart", "app destroy", "app ping", "app releases", "app rollback", "app check", "app credentials",
 	"env show", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
 	"cron list", "cron run", "cron logs",
 	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
 	"canary status", "canary promote", "canary abort", "http show", "http set", "http unset", "http basic-auth add", "http basic-auth remove", "maintenance on", "maintenance off",
 	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup", "cert add", "cert remove",
+	"app source", "app fetch",
+	"preview list", "preview remove", "preview extend", "preview on", "preview off",
+	"webhook create", "webhook show", "webhook rotate", "webhook remove", "webhook log",
 )
 
 // optional are the commands to which only an --app that was given belongs.
 var optional = set("app create", "app launch", "cert list", "cert status", "cert renew")
+
+// followed are the commands whose progress is followed while they work.
+var followed = set("redeploy", "app redeploy", "app create", "app launch", "app fetch")
 
 // dangerous are the commands that ask before they act. Those of typed want the
 // name of what goes.

@@ -14,7 +14,6 @@ import (
 func appCommands() []Command {
 	return []Command{
 		{Name: "app list", Aliases: []string{"apps"}, Summary: "List the apps", Run: appList},
-		{Name: "app create", Aliases: []string{"app launch"}, Summary: "Create an app without source", Usage: "[NAME]", App: TakesApp, Max: 1, Run: appCreate},
 		{Name: "app status", Aliases: []string{"status"}, Summary: "Show an app's state", App: NeedsApp, Run: appStatus},
 	}
 }
@@ -39,27 +38,6 @@ func appList(ctx context.Context, c *Call) ([]api.Item, error) {
 		table.Rows = append(table.Rows, []any{a.App.Name, state.String(), instances})
 	}
 	return []api.Item{table}, nil
-}
-
-func appCreate(ctx context.Context, c *Call) ([]api.Item, error) {
-	name := c.App
-	switch {
-	case len(c.Args) == 1 && strings.ContainsAny(c.Args[0], ":/"):
-		return nil, hop3.Errorf(hop3.CodeInvalid, "An app is not created from an address: clone %.200q yourself and push it, or run 'hop3 deploy' in it.", c.Args[0])
-	case len(c.Args) == 1 && name != "":
-		return nil, hop3.Errorf(hop3.CodeInvalid, "Give the app's name once.")
-	case len(c.Args) == 1:
-		name = c.Args[0]
-	case name == "":
-		return nil, hop3.Errorf(hop3.CodeInvalid, "Usage: hop3 app create NAME")
-	}
-	if _, err := c.Platform.CreateApp(ctx, c.Actor(), name); err != nil {
-		return nil, err
-	}
-	return []api.Item{
-		api.Text("App '%s' created.\nRun 'hop3 deploy --app %s' in its directory, or push it with git.", name, name),
-		api.Summary("created %s.", name),
-	}, nil
 }
 
 func appStatus(ctx context.Context, c *Call) ([]api.Item, error) {
@@ -91,6 +69,9 @@ func statusRows(s platform.AppStatus) [][]any {
 	if s.App.Asleep {
 		add("Asleep", "since "+s.App.UpdatedAt.UTC().Format(time.DateTime)+" UTC; the next request wakes it")
 	}
+	if of := s.App.Preview; of != nil {
+		add("Preview of", fmt.Sprintf("%s, branch '%s', until %s UTC", of.Parent, of.Branch, stamp(of.Expires)))
+	}
 	add("Instances", countByType(s.Instances))
 	add("Limits", limitsOf(s.Limits))
 	add("Local URL", s.LocalURL)
@@ -107,6 +88,7 @@ func statusRows(s platform.AppStatus) [][]any {
 	}
 	add("Error", oneLine(s.Reason))
 	add("Deploy branch", s.App.DeployBranch)
+	add("Source", hop3.RedactRepoURL(s.App.Source))
 	return rows
 }
 

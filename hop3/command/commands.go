@@ -39,8 +39,9 @@ type Commands struct {
 func New(s Server) *Commands {
 	c := &Commands{server: s, byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
-		helpCommands(), appCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
-		domainCommands(), certCommands(), httpCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), systemCommands(),
+		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
+		domainCommands(), certCommands(), httpCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
+		sourceCommands(), webhookCommands(), previewCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,7 +100,17 @@ func configCheck(ctx context.Context, c *Call) ([]api.Item, error) {
 			items = append(items, api.Text("No process is declared: the toolchain that recognises the app says what serves it."))
 		}
 		for _, v := range m.Volumes {
-			items = append(items, api.Text("Volume %s is at %s.", v.Name, v.Target))
+			kind := ""
+			if v.Mounted() {
+				kind = " (" + string(v.Kind) + ")"
+			}
+			items = append(items, api.Text("Volume %s%s is at %s.", v.Name, kind, v.Target))
+		}
+		for _, port := range m.Ports {
+			items = append(items, api.Text("Port %s of the host is in $%s, for %s.", port, port.Variable(), port.Source))
+		}
+		for _, prefix := range slices.Sorted(maps.Keys(m.Static)) {
+			items = append(items, api.Text("%s is served from %s.", prefix, m.Static[prefix]))
 		}
 		if len(m.Domains) > 0 {
 			items = append(items, api.Text("Domains: %s.", strings.Join(m.Domains, ", ")))

@@ -35,7 +35,7 @@ func upload(t *testing.T, files map[string]string) *archive.Archive {
 	if err := zipped.Close(); err != nil {
 		t.Fatal(err)
 	}
-	a, err := archive.FromBytes(b.Bytes(), t.TempDir())
+	a, err := archive.FromReader(&b, t.TempDir(), archive.Standard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,12 +59,12 @@ func config(t *testing.T, files map[string]string, words ...string) ([]api.Item,
 }
 
 func TestConfigCheck(t *testing.T) {
-	items, err := config(t, map[string]string{"hop3.toml": "[probe]\ncreate = \"x\"\n[scaling.web]\nmin = 2\nmax = 4\n", "Procfile": "web: serve\nrelease: migrate\n"}, "check")
+	items, err := config(t, map[string]string{"hop3.toml": "[backup]\npaths = [\"x\"]\n[scaling.web]\nmin = 2\nmax = 4\n[[ports]]\nnumber = 2525\n[static]\n\"/a\" = \"b\"\n", "Procfile": "web: serve\nrelease: migrate\n"}, "check")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, _ := json.Marshal(items)
-	for _, want := range []string{`[probe] has no effect on this server yet: `, `"OK"`, `["before the start","once","migrate"]`, `["web","2 to 4","serve"]`} {
+	for _, want := range []string{`[backup] has no effect on this server yet: `, `"OK"`, `["before the start","once","migrate"]`, `["web","2 to 4","serve"]`, "Port 2525/tcp of the host is in $PORT_2525, for any.", "/a is served from b."} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s is not in %s", want, text)
 		}

@@ -13,30 +13,68 @@ import (
 
 func deployCommands() []Command {
 	return []Command{
-		{Name: "deploy", Summary: "Deploy the files of a directory", Usage: "[DIRECTORY]", App: NeedsApp, Max: Any, Lenient: true, Run: deploy, Flags: []Flag{
+		{Name: "deploy", Summary: "Deploy the files of a directory", Usage: "[DIRECTORY or URL]", App: NeedsApp, Max: Any, Lenient: true, Run: deploy, Flags: []Flag{
 			{Name: "env", Short: "e", Value: "KEY=VALUE", Help: "set a variable before the build"},
+			branchFlag,
 			{Name: "no-stream", Help: "answer when all is done"},
 		}},
 		{Name: "deploy cancel", Summary: "End the deploy that is under way", App: NeedsApp, Run: deployCancel},
+		{Name: "redeploy", Aliases: []string{"app redeploy"}, Summary: "Build the live commit again and deploy it", App: NeedsApp, Run: redeploy, Flags: []Flag{
+			{Name: "no-stream", Help: "answer when all is done"},
+		}},
 	}
 }
 
 // deploy deploys the uploaded archive or, without one, what is live once more.
-// A deploy that is followed as a stream is the server's: it goes on when the
-// client leaves.
 func deploy(ctx context.Context, c *Call) ([]api.Item, error) {
 	if err := hop3.ValidateAppName(c.App); err != nil {
 		return nil, err
 	}
 	upload := c.takeUpload()
+	if upload == nil && len(c.Args) > 0 && hop3.LooksLikeRepoURL(c.Args[0]) {
+		return c.deployURL(ctx, c.Args[0])
+	}
+	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
+		return c.deployTo(ctx, upload, out)
+	}, upload)
+}
+
+// deployURL deploys a repository elsewhere, and makes the app when there is
+// none.
+func (c *Call) deployURL(ctx context.Context, address string) ([]api.Item, error) {
+	if err := hop3.ValidateRepoURL(address); err != nil {
+		return nil, err
+	}
+	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
+		req := platform.SourceRequest{App: c.App, Address: address, Branch: c.Value(branchFlag.Name), Env: c.Extra.Env, Out: out}
+		do := c.Platform.DeploySource
+		if _, err := c.Platform.AppStatus(ctx, c.App); hop3.CodeOf(err) == hop3.CodeNotFound {
+			do = c.Platform.CreateFromSource
+		}
+		_, err := do(ctx, c.Actor(), req)
+		return err
+	}, nil)
+}
+
+func redeploy(ctx context.Context, c *Call) ([]api.Item, error) {
+	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
+		_, err := c.Platform.Redeploy(ctx, c.Actor(), c.App, nil, out)
+		return err
+	}, nil)
+}
+
+// deploying answers a command that deploys. A deploy that is followed as a
+// stream is the server's: it goes on when the client leaves. work closes the
+// upload, unless it is not called.
+func (c *Call) deploying(ctx context.Context, work func(context.Context, hop3.Output) error, upload *archive.Archive) ([]api.Item, error) {
 	if !c.Extra.Streaming || c.Has("no-stream") {
-		return c.deployNow(ctx, upload)
+		return c.deployNow(ctx, work)
 	}
 	log := c.Streams.New(c.App, c.User.Username)
 	started := c.Platform.Go("deploy "+c.App, func(ctx context.Context) {
 		success, why := false, "The deployment ended unexpectedly; the server's log says more."
 		defer func() { log.Finish(success, why) }() // also when it panics
-		if err := c.deployTo(ctx, upload, log); err != nil {
+		if err := work(ctx, log); err != nil {
 			why = deployFailure(err).Message
 			return
 		}
@@ -62,9 +100,9 @@ func deployCancel(ctx context.Context, c *Call) ([]api.Item, error) {
 	return []api.Item{api.Text("%s is canceled; what served before serves on.", what), api.Summary("canceled the deploy of %s.", c.App)}, nil
 }
 
-func (c *Call) deployNow(ctx context.Context, upload *archive.Archive) ([]api.Item, error) {
+func (c *Call) deployNow(ctx context.Context, work func(context.Context, hop3.Output) error) ([]api.Item, error) {
 	var out lines
-	if err := c.deployTo(ctx, upload, &out); err != nil {
+	if err := work(ctx, &out); err != nil {
 		return nil, out.failed(deployFailure(err))
 	}
 	return append(out.items(),
@@ -74,6 +112,13 @@ func (c *Call) deployNow(ctx context.Context, upload *archive.Archive) ([]api.It
 
 func (c *Call) deployTo(ctx context.Context, upload *archive.Archive, out hop3.Output) (err error) {
 	if upload == nil {
+		switch again, err := c.Platform.Redeployable(ctx, c.App); {
+		case err != nil:
+			return err
+		case again:
+			_, err := c.Platform.Redeploy(ctx, c.Actor(), c.App, c.Extra.Env, out)
+			return err
+		}
 		if len(c.Extra.Env) > 0 {
 			if _, err := c.Platform.SetEnv(ctx, c.Actor(), c.App, c.Extra.Env, nil, out); err != nil {
 				return err

@@ -14,14 +14,17 @@ import (
 func envCommands() []Command {
 	return []Command{
 		{Name: "env show", Aliases: []string{"config show"}, Summary: "Show an app's variables", App: NeedsApp, Run: envShow,
-			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}, {Name: "sources", Help: "all that its processes get, and where it comes from"}}},
+			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}, {Name: "sources", Help: "all that its processes get, and where it comes from"}, previewFlag}},
 		{Name: "env get", Aliases: []string{"config get"}, Summary: "Show one variable as it is", Usage: "KEY", App: NeedsApp, Min: 1, Max: 1, Run: envGet},
-		{Name: "env set", Aliases: []string{"config set"}, Summary: "Set variables and restart with them", Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: envSet},
-		{Name: "env unset", Aliases: []string{"config unset"}, Summary: "Remove variables and restart without them", Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: envUnset},
+		{Name: "env set", Aliases: []string{"config set"}, Summary: "Set variables and restart with them", Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: envSet, Flags: []Flag{previewFlag}},
+		{Name: "env unset", Aliases: []string{"config unset"}, Summary: "Remove variables and restart without them", Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: envUnset, Flags: []Flag{previewFlag}},
 	}
 }
 
 func envShow(ctx context.Context, c *Call) ([]api.Item, error) {
+	if c.Has(previewFlag.Name) {
+		return c.previewEnv(ctx)
+	}
 	if c.Has("sources") {
 		return envSources(ctx, c)
 	}
@@ -109,6 +112,9 @@ func envUnset(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func (c *Call) changeEnv(ctx context.Context, set hop3.Env, unset []string) ([]api.Item, error) {
+	if c.Has(previewFlag.Name) {
+		return c.changePreviewEnv(ctx, set, unset)
+	}
 	var out lines
 	change, err := c.Platform.SetEnv(ctx, c.Actor(), c.App, set, unset, &out)
 	if err != nil {

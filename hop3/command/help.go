@@ -20,17 +20,20 @@ func helpCommands() []Command {
 
 // nouns are the first words of commands that have a page of their own.
 var nouns = map[string]string{
-	"app":    "Applications: list, inspect, start, stop, run",
-	"auth":   "Tokens and who you are",
-	"cert":   "Certificates of host names",
-	"cron":   "What an app runs at certain times",
-	"domain": "Host names of an app",
-	"env":    "Environment variables of an app",
-	"git":    "Deploying by git push",
-	"key":    "SSH keys that may push",
-	"plugin": "What is built into the server",
-	"system": "The server itself",
-	"user":   "Accounts",
+	"app":     "Applications: list, inspect, start, stop, run",
+	"auth":    "Tokens and who you are",
+	"cert":    "Certificates of host names",
+	"cron":    "What an app runs at certain times",
+	"domain":  "Host names of an app",
+	"env":     "Environment variables of an app",
+	"git":     "Deploying by git push",
+	"key":     "SSH keys that may push",
+	"plugin":  "What is built into the server",
+	"port":    "Fixed ports of the host that apps have",
+	"system":  "The server itself",
+	"user":    "Accounts",
+	"preview": "Other branches, served for a while",
+	"webhook": "Deploying when a git host says so",
 }
 
 // sections is the order of `hop3 help`. What is in none of them comes last.
@@ -38,9 +41,9 @@ var sections = []struct {
 	title string
 	names []string
 }{
-	{"DAILY OPERATIONS", []string{"deploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
-	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "addon", "backup"}},
-	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin"}},
+	{"DAILY OPERATIONS", []string{"deploy", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
+	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "preview", "webhook", "addon", "backup"}},
+	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin", "port"}},
 	{"UTILITIES", []string{"help", "version", "git"}},
 }
 

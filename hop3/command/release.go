@@ -17,6 +17,7 @@ func releaseCommands() []Command {
 			Flags: []Flag{{Name: "lines", Short: "n", Value: "N", Help: "how many (20)"}}},
 		{Name: "releases show", Summary: "Show one release", Usage: "vN", App: NeedsApp, Min: 1, Max: 1, Run: releaseShow,
 			Flags: []Flag{{Name: "log", Help: "what was told to who made it"}}},
+		{Name: "releases switch", Summary: "Let a release serve that was pushed with no-switch", Usage: "vN", App: NeedsApp, Min: 1, Max: 1, Run: releaseSwitch},
 		{Name: "rollback", Aliases: []string{"app rollback"}, Summary: "Let an earlier release serve again", Usage: "[vN]", App: NeedsApp, Max: 1, Run: rollback,
 			Flags: []Flag{{Name: "to", Value: "vN", Help: "which; the one before the live one if not said"}}},
 	}
@@ -123,6 +124,21 @@ func rollback(ctx context.Context, c *Call) ([]api.Item, error) {
 	return append(out.items(),
 		api.Text("App '%s' is rolled back: release v%d is live.", c.App, r.Number),
 		api.Summary("rolled back %s.", c.App)), nil
+}
+
+func releaseSwitch(ctx context.Context, c *Call) ([]api.Item, error) {
+	n, err := releaseNumber(c.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	var out lines
+	r, err := c.Platform.Switch(ctx, c.Actor(), c.App, n, &out)
+	if err != nil {
+		return nil, out.failed(err)
+	}
+	return append(out.items(),
+		api.Text("Release v%d of '%s' is live.", r.Number, c.App),
+		api.Summary("switched %s to v%d.", c.App, r.Number)), nil
 }
 
 func releaseNumber(word string) (int, error) {

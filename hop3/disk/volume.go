@@ -21,6 +21,9 @@ func (Files) Volume(volumes, source string, v hop3.Volume) (err error) {
 	if err := errors.Join(hop3.ValidateVolumeName(v.Name), hop3.ValidateVolumeTarget(v.Target)); err != nil {
 		return err
 	}
+	if v.Mounted() {
+		return mountPoint(source, v.Target)
+	}
 	if err := os.MkdirAll(volumes, volumeMode); err != nil {
 		return err
 	}
@@ -176,4 +179,27 @@ func (c *copying) file(name, copied string) (err error) {
 	defer func() { err = errors.Join(err, out.Close()) }()
 	_, err = io.Copy(out, in)
 	return err
+}
+
+// mountPoint makes the directory at target, on a way without links: where it
+// is mounted on later, none is followed.
+func mountPoint(source, target string) (err error) {
+	from, err := os.OpenRoot(source)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	if err := from.MkdirAll(target, 0o755); err != nil {
+		return fmt.Errorf("making the place of %s: %w", target, err)
+	}
+	for part := target; part != "."; part = path.Dir(part) {
+		info, err := from.Lstat(part)
+		if err != nil {
+			return fmt.Errorf("looking for %s in the source: %w", part, err)
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("%s in the source is no directory", part)
+		}
+	}
+	return nil
 }

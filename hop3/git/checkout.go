@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"golang.org/x/sys/unix"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -105,7 +106,23 @@ func (c *Commit) checkTree(ctx context.Context) error {
 	for _, name := range tree.submodules {
 		c.out.Log(hop3.LogLine{Text: fmt.Sprintf("The submodule %s is not checked out: Hop3 does not fetch submodules.", name), Level: 1, Color: "yellow"})
 	}
-	return c.checkLinks(tree.links)
+	return errors.Join(c.checkLinks(tree.links), tree.checkRoom(c.dir))
+}
+
+// checkRoom refuses what is too large for the disk of the repository, which is
+// that of the checkout too.
+func (t *treeCheck) checkRoom(dir string) error {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return fmt.Errorf("reading the free space of %s: %w", dir, err)
+	}
+	if free := int64(s.Bavail) * s.Bsize; t.bytes > free {
+		return hop3.Errorf(hop3.CodeUnavailable, "the server's disk is full: the commit's files have %d MB, and %d MB are left", t.bytes>>20, free>>20)
+	}
+	if s.Files > 0 && uint64(t.files) > s.Ffree {
+		return hop3.Errorf(hop3.CodeUnavailable, "the server's disk is full: the commit has %d files and directories, and there is room for %d", t.files, s.Ffree)
+	}
+	return nil
 }
 
 // checkLinks refuses links that lead out of the tree, also by way of others.

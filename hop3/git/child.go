@@ -164,9 +164,19 @@ func feed(pipe io.Writer, from io.Reader) {
 	_, _ = io.CopyBuffer(struct{ io.Writer }{pipe}, struct{ io.Reader }{from}, make([]byte, pipeSize/4))
 }
 
+const (
+	// diskFull is how a C program, in the locale C, says ENOSPC.
+	diskFull = "No space left on device"
+	// cannotWrite is how git's checkout says it of a file that it could open.
+	cannotWrite = "unable to write file"
+)
+
 func (c *child) failure(ctx context.Context, err error, said string) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("git was stopped: %w", context.Cause(ctx))
+	}
+	if strings.Contains(said, diskFull) || strings.Contains(said, cannotWrite) {
+		err = fmt.Errorf("%w: %w", unix.ENOSPC, err)
 	}
 	if said = strings.TrimSpace(said); said != "" {
 		return fmt.Errorf("git: %w: %s", err, said)

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -38,6 +39,12 @@ type Config struct {
 	MaxTransfers int   // 0 means 32
 	MaxFiles     int   // of a checkout, directories included; 0 means 250,000
 	MaxTree      int64 // total bytes of a checkout; 0 means 4 GiB
+	// MaxFetchBytes and FetchTimeout bound one fetch from elsewhere.
+	MaxFetchBytes int64         // 0 means 2 GiB
+	FetchTimeout  time.Duration // 0 means 10 minutes
+	// AllowPrivate lets Fetch connect to addresses of this machine and its
+	// networks.
+	AllowPrivate bool
 	Logger       *zap.Logger
 }
 
@@ -100,6 +107,12 @@ func (c *Config) setDefaults() error {
 	}
 	if c.MaxTree == 0 {
 		c.MaxTree = 4 << 30
+	}
+	if c.MaxFetchBytes == 0 {
+		c.MaxFetchBytes = 2 << 30
+	}
+	if c.FetchTimeout == 0 {
+		c.FetchTimeout = 10 * time.Minute
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

@@ -79,6 +79,20 @@ func (r *Repositories) Commit(_ context.Context, app, rev string) (*Commit, erro
 	return c, nil
 }
 
+// Stored is Commit by the full hash. What the checkout leaves out is told to
+// out.
+func (r *Repositories) Stored(ctx context.Context, app, commit string, out hop3.Output) (hop3.Source, error) {
+	if !plumbing.IsHash(commit) {
+		return nil, hop3.Errorf(hop3.CodeNotFound, "there is no commit %q", Printable(commit))
+	}
+	c, err := r.Commit(ctx, app, commit)
+	if err != nil {
+		return nil, err
+	}
+	c.out = out
+	return c, nil
+}
+
 var abbreviated = regexp.MustCompile(`^[0-9a-f]{4,40}$`)
 
 // resolve finds the hash a revision means, and the branch when it names one.

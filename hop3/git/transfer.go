@@ -1,6 +1,7 @@
 package git
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -61,6 +62,8 @@ func (r *Repositories) Receive(ctx context.Context, app string, opts ReceiveOpti
 	cmd := r.git("", configArgs(r.receiveSettings()...)...)
 	cmd.args = append(cmd.args, "receive-pack", dir)
 	cmd.env = append(cmd.env, hook.EnvSocket+"="+r.hooks.path, hook.EnvToken+"="+expected.token)
+	client := &listener{w: opts.Stdout, word: diskFull}
+	opts.Stdout = client
 	cmd.connect(opts.Streams)
 
 	killable, kill := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -78,6 +81,10 @@ func (r *Repositories) Receive(ctx context.Context, app string, opts ReceiveOpti
 	err = cmd.run(killable)
 	if called, refused := expected.release(); refused != nil {
 		return refused
+	} else if !called && client.heard {
+		// The client was only told that git could not unpack.
+		return hop3.Errorf(hop3.CodeUnavailable, "the server's disk is full: there is no room for what was pushed").
+			WithHint("Nothing has changed. Push again when the server's admin has made room.")
 	} else if err == nil && !called {
 		// A push of nothing. Or git found no hook to run: that must not pass.
 		return r.checkHook()
@@ -158,4 +165,21 @@ func (r *Repositories) recovered(doing string) {
 	if p := recover(); p != nil {
 		logPanic(r.cfg.Logger, doing, p)
 	}
+}
+
+// listener passes on what git tells a client, and hears whether a word is in it.
+type listener struct {
+	w     io.Writer
+	word  string
+	tail  []byte // what may be the beginning of the word
+	heard bool
+}
+
+func (l *listener) Write(p []byte) (int, error) {
+	if !l.heard && len(p) < 4096 { // messages are short, and nothing else is
+		text := append(l.tail, p...)
+		l.heard = bytes.Contains(text, []byte(l.word))
+		l.tail = text[max(0, len(text)-len(l.word)):]
+	}
+	return l.w.Write(p)
 }

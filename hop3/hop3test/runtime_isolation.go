@@ -19,6 +19,11 @@ func isolates(t *runtimeTest) {
 	secret := filepath.Join(t.home, "secret")
 	other := filepath.Join(t.home, "apps", "blog", "data", "notes")
 	private := filepath.Join(os.TempDir(), filepath.Base(t.home)+"-"+strconv.Itoa(os.Getpid()))
+	memory := hop3.Volume{Name: "scratch", Target: "var/scratch", Kind: hop3.VolumeTmpfs, Size: 1 << 20}
+	l.Volumes = []hop3.Volume{memory}
+	if err := os.MkdirAll(filepath.Join(l.Dir, memory.Target), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for _, file := range []string{secret, other, filepath.Join(l.Dir, "page")} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
@@ -43,6 +48,7 @@ func isolates(t *runtimeTest) {
 		{"/write?" + filepath.Join(l.Dir, "new"), false},
 		{"/write?" + filepath.Join(data, "new"), true},
 		{"/write?" + private, true},
+		{"/write?" + filepath.Join(l.Dir, memory.Target, "new"), true},
 		{"/read?" + secret, false},
 		{"/read?" + other, false},
 		{fmt.Sprintf("/read?/proc/%d/environ", os.Getpid()), false},
@@ -57,6 +63,9 @@ func isolates(t *runtimeTest) {
 	if _, err := os.Stat(private); err == nil {
 		t.Errorf("%s is not the app's alone", private)
 		_ = os.Remove(private)
+	}
+	if _, err := os.Stat(filepath.Join(l.Dir, memory.Target, "new")); err == nil {
+		t.Error("what the app wrote to memory is on the disk")
 	}
 	if got := t.env(i)[roleVariable]; got != "server" {
 		t.Errorf("%s is %q", roleVariable, got)

@@ -26,6 +26,8 @@ type Database interface {
 	UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error) (hop3.Release, error)
 	DeleteRelease(ctx context.Context, app string, number int) error
 	Commit(ctx context.Context, app string, number int) error
+	ClaimPorts(ctx context.Context, app string, ports []hop3.Port) error
+	Ports(ctx context.Context) ([]hop3.PortClaim, error)
 	Hosts(ctx context.Context) (map[string]string, error)
 
 	Users(ctx context.Context) ([]hop3.User, error)
@@ -43,6 +45,7 @@ type Database interface {
 	TokenRevoked(ctx context.Context, id string) (bool, error)
 
 	CronDatabase
+	WebhookDatabase
 
 	Close() error
 }
@@ -65,6 +68,8 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"a commit switches everything", (*storeStory).commit},
 		{"a host has one owner", (*storeStory).hostConflict},
 		{"rivals for a host: one wins", (*storeStory).hostRace},
+		{"a port is one app's", (*storeStory).ports},
+		{"rivals for ports: one wins", (*storeStory).portRace},
 		{"deleting an app takes all that hangs on it", (*storeStory).deleteApp},
 		{"users have keys", (*storeStory).usersAndKeys},
 		{"revoked tokens stay revoked", (*storeStory).tokens},
@@ -72,6 +77,7 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"what cron runs do not exist is not found", (*storeStory).cronNotFound},
 		{"a turn is taken once", (*storeStory).oneTurn},
 		{"the history of cron runs is bounded", (*storeStory).cronHistory},
+		{"a message of a git host is taken once", (*storeStory).deliveries},
 		{"an ended context changes nothing", (*storeStory).canceled},
 		{"hostile text is kept or refused", (*storeStory).hostileText},
 	} {
@@ -158,6 +164,8 @@ func (s *storeStory) fill(v reflect.Value) {
 		v.SetFloat(1.5)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(3)
+	case reflect.Uint32:
+		v.SetUint(0o700)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		s.fill(v.Elem())

@@ -24,10 +24,12 @@ var descriptions = map[string]string{
 	"build.after-build":  "Commands after the toolchain.",
 	"build.packages":     "Packages of the host that the build needs.",
 	"build.node-version": "The version of Node.",
+	"build.strict":       "Refuse what a later build could get otherwise: packages without a lockfile.",
 	"build.ignore":       "Files that an upload leaves out, as in a .gitignore.",
 
 	"deploy":            "How a release is run.",
 	"deploy.deployer":   "What runs it. The server chooses, whichever it is.",
+	"deploy.keep":       "How many releases can be rolled back to; the server's KEEP_RELEASES unless said.",
 	"deploy.allow-http": "Serve plain HTTP too, instead of redirecting it to HTTPS.",
 	"deploy.allow_http": "The same as allow-http.",
 
@@ -73,7 +75,7 @@ var descriptions = map[string]string{
 	"domains._policy": "override replaces the hosts that users set.",
 	"domains.policy":  "The same as _policy.",
 
-	"static": "URL paths that are directories of the source.",
+	"static": "URL paths that are files or directories of the release, served before the app is asked.",
 
 	"port":             "What listens where; only for readers.",
 	"port.*.container": "The port.",
@@ -86,10 +88,12 @@ var descriptions = map[string]string{
 	"ports.name":     "What it is for.",
 	"ports.source":   "Who may reach it: any, or an IPv4 network.",
 
-	"docker":            "For a build of a container image.",
-	"docker.port":       "The port inside.",
-	"docker.runtime":    "What runs it.",
-	"docker.build-args": "Arguments of the build.",
+	"docker":                "For a release that is a container image.",
+	"docker.image":          "An image to run, instead of one that is built of the Dockerfile.",
+	"docker.port":           "The port inside: what the image exposes first unless said, or 8080.",
+	"docker.runtime":        "What runs it: docker.",
+	"docker.build-args":     "Values of the Dockerfile's ARGs.",
+	"docker.ignore-compose": "The source's compose file is for other purposes.",
 
 	"nix":          "For a build with Nix; the keys are its template's.",
 	"nix.template": "The template.",
@@ -119,11 +123,13 @@ var descriptions = map[string]string{
 	"provider.name":       "See [[addons]].",
 	"provider.extensions": "See [[addons]].",
 
-	"volumes":                "A directory that all releases share.",
+	"volumes":                "A directory that all releases find in the same place.",
 	"volumes.name":           "What it is called.",
 	"volumes.target":         "Its place in the source.",
-	"volumes.type":           "persist: kept on the disk.",
-	"volumes.size":           "Of a tmpfs.",
+	"volumes.type":           "persist: kept on the disk; tmpfs: in memory, each instance's own; bind: a directory of the host.",
+	"volumes.size":           "The most that a tmpfs holds: \"64M\".",
+	"volumes.source":         "The host's directory of a bind.",
+	"volumes.read-only":      "The app may only read in a bind.",
 	"volumes.mode":           "Its permissions in octal: \"750\".",
 	"volumes.backup":         "What backups make of it.",
 	"volumes.backup.include": "Whether backups have it.",

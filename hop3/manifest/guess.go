@@ -2,6 +2,10 @@ package manifest
 
 import "strings"
 
+// Closest returns the word that a misspelt one was most likely meant to be, ""
+// when none is near. The words are in lower case.
+func Closest(word string, words []string) string { return closest(word, words) }
+
 // closest returns the word that a misspelt one was most likely meant to be, ""
 // when none is near.
 func closest(word string, words []string) string {

@@ -19,6 +19,7 @@ import (
 type Manifest struct {
 	Builder     string // [build].builder; "" or "auto" leaves the choice to the server
 	Deployer    string // [deploy].deployer; "" or "auto" likewise
+	Keep        int    // [deploy].keep: releases whose files are kept; 0 leaves it to the server
 	Build       hop3.BuildOptions
 	BeforeBuild []string
 	AfterBuild  []string
@@ -36,10 +37,10 @@ type Manifest struct {
 	Domains      []string // [domains].list, normalized; "_" is every host
 	// DomainsOverride makes Domains replace the hosts set by users.
 	DomainsOverride bool
-	Static          map[string]string // URL prefix -> directory
+	Static          map[string]string // normalized URL prefix -> file or directory
 	AllowHTTP       bool              // plain HTTP is not redirected to HTTPS
 	HTTP            hop3.HTTPSettings // of [http], valid
-	Ports           []Port
+	Ports           []hop3.Port
 	Limits          hop3.Limits
 	// Scaling holds the process types whose number of instances follows the
 	// load, or that sleep.
@@ -48,6 +49,9 @@ type Manifest struct {
 	Cron []hop3.CronEntry
 	// Volumes are directories that all releases share.
 	Volumes []hop3.Volume
+	// Admin and Probe are the accounts the app asks for; nil for none.
+	Admin *hop3.AdminAccount
+	Probe *hop3.ProbeAccount
 	// PostDeploy runs once, after the app's first deploy that succeeded.
 	PostDeploy []string
 	// Unsupported is what is declared and has no effect on this server.
@@ -60,14 +64,6 @@ type Manifest struct {
 
 // Unsupported is a section that is declared and has no effect on this server.
 type Unsupported struct{ Section, Reason string }
-
-// Port is a fixed port of the host that the app serves itself.
-type Port struct {
-	Number   int
-	Protocol string // tcp or udp
-	Name     string
-	Source   string // "any" or an IPv4 network
-}
 
 // maxFile is far above any real manifest; it keeps a hostile one from costing
 // memory.

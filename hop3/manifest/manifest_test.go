@@ -179,11 +179,10 @@ func TestHop3TOML(t *testing.T) {
 			References: map[string]hop3.Reference{"HOST": {Fact: "hostname"}},
 		},
 		Domains: []string{"www.example.org"}, AllowHTTP: true,
-		Ports:   []manifest.Port{{Number: 2525, Protocol: "tcp", Source: "10.0.0.0/8"}},
+		Ports:   []hop3.Port{{Number: 2525, Protocol: "tcp", Source: "10.0.0.0/8"}},
 		Limits:  hop3.Limits{Memory: 512 << 20, CPU: 1.5, Processes: 50},
 		Scaling: map[string]hop3.Scaling{"web": {Min: 2, Max: 5, TargetConcurrency: 20, SleepAfter: 15 * time.Minute}},
 		Unsupported: []manifest.Unsupported{
-			{Section: "ports", Reason: "this server opens no fixed ports of the host"},
 			{Section: "backup", Reason: "this server makes no backups of apps"},
 		},
 	}

@@ -1,6 +1,12 @@
 package manifest
 
-import "slices"
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/abilian/hop3/hop3"
+)
 
 // readAdmin reads [admin], the app's first account.
 func readAdmin(r *reading) {
@@ -8,23 +14,33 @@ func readAdmin(r *reading) {
 	if t == nil {
 		return
 	}
-	username, email := t.text("username"), t.text("email")
-	if isBlankText(username) && isBlankText(email) {
+	a := &hop3.AdminAccount{Username: t.accountName("username"), Email: t.accountName("email")}
+	if a.Username == "" && a.Email == "" {
 		t.doc.fail(t.path, "'username' or 'email' is needed")
 	}
 	if password := t.table("password"); password != nil {
-		password.generated()
+		a.Password = password.generated()
 	} else if _, present := t.values["password"]; !present {
 		t.doc.fail(t.path, "'password' is missing: write password = { generate = \"password\" }, no password belongs into a repository")
 	}
 	t.needs("password")
-	t.text("create")
-	switch login := t.oneOf("login", "username", "email"); {
-	case login == "username" && username == "", login == "email" && email == "":
-		t.fail("login", "[admin] has no '%s' to sign in with", login)
+	a.Create = t.text("create")
+	switch a.Login = t.oneOf("login", "username", "email"); {
+	case a.Login == "username" && a.Username == "", a.Login == "email" && a.Email == "":
+		t.fail("login", "[admin] has no '%s' to sign in with", a.Login)
 	}
 	t.done()
-	r.noEffect("admin", "this server does not make an app's first account: run what makes it with `hop3 app run`")
+	r.manifest.Admin = a
+}
+
+// accountName is a name without blanks around it, or anything a terminal would
+// act on.
+func (t *table) accountName(key string) string {
+	s := strings.TrimSpace(t.text(key))
+	if strings.ContainsFunc(s, unicode.IsControl) || len(s) > 254 {
+		t.fail(key, "%q cannot be a name", cut(s))
+	}
+	return s
 }
 
 // readProbe reads [probe], the account that a smoke test signs in with.
@@ -33,12 +49,13 @@ func readProbe(r *reading) {
 	if t == nil {
 		return
 	}
-	t.text("username")
-	t.text("email")
-	t.text("create")
+	p := &hop3.ProbeAccount{Username: t.accountName("username"), Email: t.accountName("email"), Create: t.text("create")}
 	t.required("create")
 	t.done()
-	r.noEffect("probe", "this server runs no smoke tests")
+	if p.Username == "" {
+		p.Username = hop3.ProbeUsername
+	}
+	r.manifest.Probe = p
 }
 
 // noEffect notes a section that this server accepts and does not act on.

@@ -24,6 +24,7 @@ func readBuild(r *reading) {
 		NodeVersion: t.text("node-version"),
 		Commands:    t.commands("build"),
 		Packages:    t.texts("packages"),
+		Strict:      t.flag("strict"),
 	}
 	t.texts("ignore") // applied by the client, before it sends the source
 	t.done()

@@ -7,10 +7,12 @@ import (
 
 // deployers are the words of [deploy].deployer. Which runtime a server has is
 // its own affair, and an app runs the same in each: the words are understood so
-// that apps of Hop3 (Python) need no change.
-var deployers = []string{"auto", "uwsgi", "native", "static", deployerCompose}
+// that apps of Hop3 (Python) need no change. Only docker-compose is another way
+// to run: images.
+var deployers = []string{"auto", "uwsgi", "native", "static", "docker-compose"}
 
-const deployerCompose = "docker-compose"
+// maxKeep bounds the releases whose files an app has kept.
+const maxKeep = 100
 
 func readDeploy(r *reading) {
 	t := r.table.table("deploy")
@@ -19,9 +21,7 @@ func readDeploy(r *reading) {
 	}
 	m := r.manifest
 	m.Deployer = t.word("deployer", deployers...)
-	if m.Deployer == deployerCompose {
-		t.fail("deployer", "this server runs no containers, and without them the app would not be what it was written for: take the line out, and say in [run] how the app starts")
-	}
+	m.Keep = t.integer("keep", 1, maxKeep)
 	kebab, snake := t.flag("allow-http"), t.flag("allow_http")
 	m.AllowHTTP = kebab || snake
 	t.done()

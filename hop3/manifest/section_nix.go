@@ -1,15 +1,27 @@
 package manifest
 
-// readNix accepts [nix] as it is: its keys are those of a template, which the
-// builder that uses them checks.
+import "fmt"
+
+// readNix reads [nix]. Its other keys are those of a template, which the
+// builder checks.
 func readNix(r *reading) {
 	t := r.table.table("nix")
 	if t == nil {
 		return
 	}
-	t.text("template")
-	if r.manifest.Builder != builderNix {
-		r.noEffect("nix", "the app is not built with Nix: its toolchain builds it")
+	o := &r.manifest.Build.Nix
+	o.Template = t.text("template")
+	for key, value := range t.values {
+		if key == "template" {
+			continue
+		}
+		if o.Values == nil {
+			o.Values = map[string]any{}
+		}
+		o.Values[key] = value
+	}
+	if b := r.manifest.Builder; b != "" && b != "auto" && b != builderNix {
+		r.noEffect("nix", fmt.Sprintf("the app is not built with Nix: builder = %q", b))
 	}
 }
 

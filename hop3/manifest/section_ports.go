@@ -1,9 +1,10 @@
 package manifest
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/abilian/hop3/hop3"
 )
 
 // readPort reads [port], which only documents the app: name -> number.
@@ -31,12 +32,12 @@ func readNamedPort(t *table) {
 
 // readPorts reads [[ports]], fixed ports of the host.
 func readPorts(r *reading) {
-	seen := map[string]bool{}
+	all := &r.manifest.Ports
 	for _, t := range r.tables("ports") {
-		p := Port{
+		p := hop3.Port{
 			Number:   t.integer("number", 1, 65535),
 			Protocol: t.oneOf("protocol", "tcp", "udp"),
-			Name:     t.text("name"),
+			Name:     t.matching("name", `^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$`, "a name of up to 40 letters, digits, '-', '_', '.' or spaces"),
 			Source:   t.source("source"),
 		}
 		t.needs("number")
@@ -47,23 +48,29 @@ func readPorts(r *reading) {
 		if p.Number == 0 || slices.Contains([]int{22, 80, 443}, p.Number) {
 			t.fail("number", "a port from 1 to 65535 other than 22, 80 and 443 is needed")
 		}
-		if id := fmt.Sprint(p.Number, p.Protocol); seen[id] {
-			t.fail("number", "port %d/%s is declared already", p.Number, p.Protocol)
-		} else {
-			seen[id] = true
+		for _, other := range *all {
+			switch {
+			case other.Is(p):
+				t.fail("number", "port %s is declared already", p)
+			case other.Variable() == p.Variable() && other.Number != p.Number:
+				t.fail("name", "the variable %s is that of port %s already", p.Variable(), other)
+			}
 		}
-		r.manifest.Ports = append(r.manifest.Ports, p)
+		*all = append(*all, p)
 	}
-	if len(r.manifest.Ports) > 0 {
-		r.noEffect("ports", "this server opens no fixed ports of the host")
+	if len(*all) > maxPorts {
+		r.fail("ports", "there are %d ports, more than %d", len(*all), maxPorts)
 	}
 }
+
+// maxPorts bounds the fixed ports of an app.
+const maxPorts = 50
 
 // source is "any" or an IPv4 network in its canonical form.
 func (t *table) source(key string) string {
 	s := t.text(key)
-	if s == "" || s == "any" {
-		return "any"
+	if s == "" || s == hop3.AnySource {
+		return hop3.AnySource
 	}
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
 		return netip.PrefixFrom(addr, 32).String()

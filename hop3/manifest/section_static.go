@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 )
@@ -9,22 +10,29 @@ import (
 // readStatic reads [static], which hides [run].static.
 func readStatic(r *reading) {
 	t := r.table
+	declared := r.manifest.Static
 	if mapped := t.pairs("static"); mapped != nil {
-		r.manifest.Static = mapped
+		declared = mapped
 	}
-	for _, prefix := range slices.Sorted(maps.Keys(r.manifest.Static)) {
-		path := []string{"static", prefix}
+	r.manifest.Static = nil
+	for _, prefix := range slices.Sorted(maps.Keys(declared)) {
+		at := []string{"static", prefix}
 		if _, ok := t.values["static"]; !ok {
-			path = []string{"run", "static", prefix}
+			at = []string{"run", "static", prefix}
 		}
-		if !strings.HasPrefix(prefix, "/") {
-			t.doc.fail(path, "the key must be a URL path that begins with '/'")
+		clean, dir := path.Clean("/"+prefix), declared[prefix]
+		if _, twice := r.manifest.Static[clean]; twice {
+			t.doc.fail(at, "'%s' is declared already", clean)
 		}
-		if dir := r.manifest.Static[prefix]; !inside(dir) {
-			t.doc.fail(path, "%q must be a directory inside the app's source", cut(dir))
+		if !strings.HasPrefix(prefix, "/") || strings.ContainsAny(prefix, "?#*\x00") || clean != strings.TrimSuffix(prefix, "/") && clean != prefix {
+			t.doc.fail(at, "the key must be a URL path such as '/static'")
 		}
-	}
-	if len(r.manifest.Static) > 0 {
-		r.noEffect("static", "this server does not map paths of an app to directories: the app's own process has to serve them")
+		if dir == "" || !inside(dir) || strings.ContainsRune(dir, 0) {
+			t.doc.fail(at, "%q must be a file or directory inside the app's source", cut(dir))
+		}
+		if r.manifest.Static == nil {
+			r.manifest.Static = map[string]string{}
+		}
+		r.manifest.Static[clean] = path.Clean(dir)
 	}
 }

@@ -8,23 +8,11 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-const volumePersist = "persist"
-
-// noVolume says why a type of volume is refused: without it an app would write
-// where it must not, or what it counts on would not be there.
-var noVolume = map[string]string{
-	"tmpfs": "this server has no volumes in memory: /tmp is the app's own, and need not last",
-	"bind":  "this server gives apps no directories of the host",
-}
-
 // readVolumes reads [[volumes]].
 func readVolumes(r *reading) {
 	m := r.manifest
 	for _, t := range r.tables("volumes") {
-		v, kind := t.readVolume()
-		if why := noVolume[kind]; why != "" {
-			t.fail("type", "%s", why)
-		}
+		v := t.readVolume()
 		for _, other := range m.Volumes {
 			switch {
 			case v.Name != "" && other.Name == v.Name:
@@ -40,10 +28,10 @@ func readVolumes(r *reading) {
 	}
 }
 
-func (t *table) readVolume() (v hop3.Volume, kind string) {
+func (t *table) readVolume() hop3.Volume {
 	target := strings.TrimSuffix(strings.TrimPrefix(t.text("target"), "./"), "/")
-	v = hop3.Volume{Name: t.text("name"), Target: target, Mode: t.mode("mode")}
-	kind = t.oneOf("type", volumePersist, "tmpfs", "bind")
+	v := hop3.Volume{Name: t.text("name"), Target: target, Mode: t.mode("mode")}
+	v.Kind = hop3.VolumeKind(t.oneOf("type", string(hop3.VolumePersist), string(hop3.VolumeTmpfs), string(hop3.VolumeBind)))
 	t.required("name", "target")
 	if err := hop3.ValidateVolumeName(v.Name); v.Name != "" && err != nil {
 		t.fail("name", "%s", hop3.MessageOf(err))
@@ -51,17 +39,41 @@ func (t *table) readVolume() (v hop3.Volume, kind string) {
 	if err := hop3.ValidateVolumeTarget(target); t.values["target"] != nil && err != nil {
 		t.fail("target", "%s", hop3.MessageOf(err))
 	}
-	t.text("size")
-	if _, sized := t.values["size"]; sized && kind != "tmpfs" {
-		t.fail("size", "only volumes of type tmpfs have a size")
+	v.Size = t.memory("size")
+	v.Source, v.ReadOnly = strings.TrimSuffix(t.text("source"), "/"), t.flag("read-only")
+	t.only(v.Kind, "size", hop3.VolumeTmpfs)
+	t.only(v.Kind, "source", hop3.VolumeBind)
+	t.only(v.Kind, "read-only", hop3.VolumeBind)
+	if v.Kind == hop3.VolumeBind {
+		t.readBind(v)
 	}
 	if backup := t.table("backup"); backup != nil {
 		_, said := backup.values["include"]
 		v.NoBackup = !backup.flag("include") && said
 		backup.done()
 	}
+	v.NoBackup = v.NoBackup || v.Mounted()
 	t.done()
-	return v, kind
+	return v
+}
+
+// readBind checks what a volume of the host's needs.
+func (t *table) readBind(v hop3.Volume) {
+	if _, said := t.values["source"]; !said {
+		t.doc.fail(t.path, "'source' is missing: a volume of type bind is a directory of the host, as \"/srv/media\"")
+	} else if err := hop3.ValidateBindSource(v.Source); err != nil {
+		t.fail("source", "%s", hop3.MessageOf(err))
+	}
+	if v.Mode != 0 {
+		t.fail("mode", "a directory of the host keeps the mode it has")
+	}
+}
+
+// only refuses a key that means nothing for the volume's kind.
+func (t *table) only(kind hop3.VolumeKind, key string, meant hop3.VolumeKind) {
+	if _, said := t.values[key]; said && kind != meant {
+		t.fail(key, "only volumes of type %s have a %s", meant, key)
+	}
 }
 
 var octal = regexp.MustCompile(`^0?o?[0-7]{3}$`)

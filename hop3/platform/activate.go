@@ -21,6 +21,7 @@ type activation struct {
 	p       *Platform
 	release hop3.Release
 	old     hop3.Release // Number 0: there was none
+	held    bool         // it does not serve: see rehearse
 }
 
 // activate makes a release the one that serves: start beside, wait until
@@ -40,6 +41,15 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	if app.Live != 0 {
 		if a.old, err = p.Store.Release(ctx, r.App, app.Live); err != nil {
 			return nil, fmt.Errorf("reading the live release: %w", err)
+		}
+	}
+	if err := p.claimPorts(ctx, app, r.Ports); err != nil {
+		return nil, err
+	}
+	instead := exclusive(a.old, r) && app.State != hop3.StateStopped && !app.Asleep
+	if instead {
+		if err := p.makeWay(ctx, app, a.old, out); err != nil {
+			return nil, err
 		}
 	}
 	instances, err := p.startReady(ctx, r, out)
@@ -69,6 +79,9 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	}
 	if err != nil {
 		p.stopQuietly(r)
+		if instead {
+			err = errors.Join(err, p.comeBack(ctx, app, a.old))
+		}
 		return nil, err
 	}
 	handover := p.watch(a.old)
@@ -85,6 +98,8 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	for _, url := range p.urls(r.Hosts) {
 		say(out, "       %s", url)
 	}
+	tellPorts(out, r.Ports)
+	p.tellStatic(out, r)
 	p.tellHandover(out, a.old, switched, handover)
 	if !slices.Equal(a.old.Hosts, r.Hosts) {
 		p.wantCertificates(r.Hosts)
@@ -100,10 +115,13 @@ func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Outp
 		return nil, err
 	}
 	if len(l.Processes) == 0 {
-		if p.staticRoot(r) == "" && len(r.Cron) == 0 {
+		if p.staticRoot(r) == "" && len(r.Static) == 0 && len(r.Cron) == 0 {
 			tell(out, 1, "yellow", "       Warning: '%s' has nothing to run and nothing to serve", r.App)
 		}
 		return nil, nil
+	}
+	if err := p.verify(ctx, r.Artifact); err != nil {
+		return nil, err
 	}
 	started := time.Now()
 	if _, err := p.Runtime.Start(ctx, l); err != nil {
@@ -148,6 +166,7 @@ func (a *activation) finish() {
 			return nil
 		})
 		if err != nil {
+			p.unsettled.note(a.release.App)
 			p.Logger.Error("confirming a release", zap.String("app", a.release.App), zap.Error(err))
 		}
 	}
@@ -169,8 +188,16 @@ func (a *activation) revert(why error) {
 
 func (a *activation) revertLocked(why error) {
 	p, ctx := a.p, context.Background()
+	if a.held {
+		p.discard(a.release, why)
+		return
+	}
+	if exclusive(a.old, a.release) {
+		p.stopQuietly(a.release)
+	}
 	err := p.backTo(ctx, a.release, a.old, why)
 	if err != nil {
+		p.unsettled.note(a.release.App)
 		p.Logger.Error("reverting a release", zap.String("app", a.release.App), zap.Int("release", a.release.Number), zap.Error(err))
 	}
 	p.drainAndStop(a.release)
@@ -188,14 +215,16 @@ func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error)
 			app.SetState(hop3.StateStopped, "")
 			return nil
 		})
+		err = errors.Join(err, p.Store.ClaimPorts(ctx, bad.App, nil))
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = p.Store.UpdateRelease(ctx, bad.App, bad.Number, func(r *hop3.Release) error {
+			r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
+			return nil
+		})
 	}
-	_, err = p.Store.UpdateRelease(ctx, bad.App, bad.Number, func(r *hop3.Release) error {
-		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
-		return nil
-	})
+	// Also when the database could not be told: it is, by settleRef, when it
+	// can be. Until then nobody gets what was taken back.
 	if old.Number == 0 {
 		return errors.Join(err, p.rest(ctx, bad, hop3.RouteStopped))
 	}
@@ -241,13 +270,20 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		"PWD":          dir,
 		"BIND_ADDRESS": "127.0.0.1",
 		"RELEASE":      "v" + strconv.Itoa(r.Number),
-	})
+	}, portVariables(r.Ports))
 	delete(vars, publicURL)
 	maps.Copy(vars, p.serverEnv(r.Hosts, r.AllowHTTP))
 	l := hop3.Launch{
 		ID: r.ID(), Dir: dir, Env: vars, Path: r.Artifact.PathPrepend, LogDir: p.logDir(r.App),
 		Limits: r.Limits, AppDir: p.appDir(r.App),
 		Writable: []string{p.dataDir(r.App), p.volumesDir(r.App)},
+		Volumes:  mounted(r.Volumes),
+	}
+	if r.Artifact.Container != nil {
+		p.contain(&l, r)
+	}
+	if r.Artifact.Container != nil {
+		p.contain(&l, r)
 	}
 	for _, proc := range r.Processes {
 		proc.Count = p.count(r, proc)
@@ -266,7 +302,7 @@ const phpWorkers = "PHP_CLI_SERVER_WORKERS"
 
 // route is where a release's requests go.
 func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
-	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), AllowHTTP: r.AllowHTTP, Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build)}
+	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), Static: p.staticPaths(r), AllowHTTP: r.AllowHTTP, Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build)}
 	route.Upstreams = upstreamsOf(instances)
 	if c := p.running.canaryOf(r.App); c != nil && c.Release != r.Number {
 		if route.Canary = c; route.Policy == nil {

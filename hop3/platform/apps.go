@@ -107,14 +107,23 @@ func (p *Platform) CreateApp(ctx context.Context, who Actor, name string) (hop3.
 	if err := p.checkHosts(p.hostsOf(name, nil)); err != nil {
 		return hop3.App{}, err
 	}
-	app := hop3.App{Name: name, State: hop3.StateStopped, Env: hop3.Env{}, CreatedBy: who.Username}
+	if hop3.ReservedAppName(name) {
+		return hop3.App{}, hop3.Errorf(hop3.CodeInvalid, "'%s' cannot be an app's name: those with two dashes in a row are for previews", name).
+			WithHint("`git push -o preview` to an app makes a preview of a branch.")
+	}
+	return p.createApp(ctx, hop3.App{Name: name, CreatedBy: who.Username})
+}
+
+// createApp stores an app whose name was checked.
+func (p *Platform) createApp(ctx context.Context, app hop3.App) (hop3.App, error) {
+	app.State, app.Env = hop3.StateStopped, hop3.Env{}
 	if err := p.Store.CreateApp(ctx, app); err != nil {
 		return hop3.App{}, err
 	}
-	if err := p.Files.MakeDir(p.logDir(name)); err != nil {
-		return hop3.App{}, fmt.Errorf("making the directory of '%s': %w", name, err)
+	if err := p.Files.MakeDir(p.logDir(app.Name)); err != nil {
+		return hop3.App{}, fmt.Errorf("making the directory of '%s': %w", app.Name, err)
 	}
-	return p.Store.App(ctx, name)
+	return p.Store.App(ctx, app.Name)
 }
 
 // ensureApp creates the app when there is none and reports whether it did.
@@ -122,7 +131,10 @@ func (p *Platform) ensureApp(ctx context.Context, who Actor, name string, out ho
 	if err := hop3.ValidateAppName(name); err != nil {
 		return false, err
 	}
-	_, err = p.Store.App(ctx, name)
+	app, err := p.Store.App(ctx, name)
+	if err == nil && app.Preview != nil {
+		return false, isPreview(app)
+	}
 	if hop3.CodeOf(err) != hop3.CodeNotFound {
 		return false, err
 	}

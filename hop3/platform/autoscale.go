@@ -88,11 +88,20 @@ func mean(samples []int) float64 {
 // the load, with how.
 func follows(r hop3.Release) (proc hop3.Process, s hop3.Scaling, ok bool) {
 	for _, proc := range r.Processes {
-		if s := r.Scaling[proc.Type]; s.Max > 0 && hop3.ServesHTTP(proc.Type) {
+		if s := scalingOf(r, proc); s.Max > 0 {
 			return proc, s, true
 		}
 	}
 	return hop3.Process{}, hop3.Scaling{}, false
+}
+
+// scalingOf is how a process follows the load. The one that serves HTTP does as
+// "web" says, whatever its type; the others do not.
+func scalingOf(r hop3.Release, proc hop3.Process) hop3.Scaling {
+	if !hop3.ServesHTTP(proc.Type) {
+		return hop3.Scaling{}
+	}
+	return r.Scaling[hop3.ProcessWeb]
 }
 
 // count is how many instances of a process are started: its Count, or what

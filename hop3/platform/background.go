@@ -6,4 +6,6 @@ func (p *Platform) Begin() {
 	p.Go("tend", p.tendAll)
 	p.Go("repair", p.repairAll)
 	p.beginCron()
+	p.Go("previews", p.tendPreviews)
+	p.Go("webhooks", p.resumeDeliveries)
 }

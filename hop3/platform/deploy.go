@@ -22,13 +22,17 @@ type DeployRequest struct {
 	Source Source
 	Env    hop3.Env // set before the build, over what is stored
 	Ref    *hop3.RefMove
-	Out    hop3.Output
+	// NoSwitch ends the deploy before the switch: the new release is started,
+	// found ready and stopped, and the old one serves on. See Switch.
+	NoSwitch bool
+	Out      hop3.Output
 }
 
 // Deploy builds and activates req.Source, creating the app when there is none.
 // When it fails the old release serves on and never noticed.
 func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (hop3.Release, error) {
-	if _, err := p.ensureApp(ctx, who, req.App, req.Out); err != nil {
+	created, err := p.ensureApp(ctx, who, req.App, req.Out)
+	if err != nil {
 		return hop3.Release{}, err
 	}
 	unlock, err := p.lockForDeploy(ctx, req.App, req.Out)
@@ -37,11 +41,17 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 	}
 	defer unlock()
 	a, err := p.deploy(ctx, who, req)
-	if err != nil {
-		return hop3.Release{}, err
+	if err == nil {
+		a.finish()
+		return a.release, nil
 	}
-	a.finish()
-	return a.release, nil
+	if created {
+		unlock() // undoing takes the lock itself
+		if undoErr := p.undoCreated(context.WithoutCancel(ctx), who, req.App); undoErr != nil {
+			p.Logger.Warn("undoing a deploy of nothing", zap.String("app", req.App), zap.Error(undoErr))
+		}
+	}
+	return hop3.Release{}, err
 }
 
 // deploy is a deploy from the source to the switch. The app is locked by the
@@ -49,7 +59,7 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
 	ctx, change, end := p.cancelable(ctx, req.App)
 	defer func() { end(err) }()
-	if err := p.checkDisk(req.App); err != nil {
+	if err := p.checkDisk(ctx, req.App, req.App, req.Out); err != nil {
 		return nil, err
 	}
 	if err := p.checkEnv(req.Env); err != nil {
@@ -66,14 +76,18 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	p.numbered(change, release.Number)
 	out, endLog := p.record(release, req.Out)
 	req.Out = out
+	accepted := false // the source
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = canceled(ctx)
 		}
-		if err != nil {
+		if err != nil && accepted {
 			p.discard(release, err)
 		}
 		endLog(err)
+		if err != nil && !accepted {
+			p.forget(release, err)
+		}
 	}()
 
 	dir := p.releaseDir(req.App, release.Number)
@@ -90,12 +104,19 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 			return nil, err
 		}
 	}
-	if err := p.checkVolumes(dir, m.Volumes); err != nil {
+	if m.Volumes, err = p.settleVolumes(dir, m.Volumes); err != nil {
 		return nil, err
 	}
+	accepted = true
 	tellManifest(req.Out, m)
 	app, err := p.Store.App(ctx, req.App)
 	if err != nil {
+		return nil, err
+	}
+	if app, err = p.asPreview(ctx, app, m); err != nil {
+		return nil, err
+	}
+	if app, err = p.makeAccounts(ctx, app, m); err != nil {
 		return nil, err
 	}
 	resolved, err := p.resolveEnv(ctx, app, m, req.Env)
@@ -122,15 +143,20 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if _, err := layers.Policy(); err != nil {
 		return nil, err
 	}
-
+	if err := p.claimPorts(ctx, app, m.Ports); err != nil {
+		return nil, err
+	}
 	artifact, err := p.build(ctx, release, m, resolved.Env, req.Out)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.attachVolumes(release, m.Volumes, req.Out); err != nil {
+	if artifact.Container != nil {
+		artifact.Container.Volumes = m.Volumes
+	}
+	if err := p.attachVolumes(release, artifact, m.Volumes, req.Out); err != nil {
 		return nil, err
 	}
-	release, err = p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
+	complete, err := p.Store.UpdateRelease(ctx, req.App, release.Number, func(r *hop3.Release) error {
 		r.Artifact = artifact
 		r.Processes = processes(m, artifact, app.Scale)
 		r.Health = m.Health
@@ -139,11 +165,13 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Hosts = hosts
 		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.Limits, r.Scaling = limits, m.Scaling
+		r.Volumes, r.Ports, r.Static, r.Keep = m.Volumes, m.Ports, m.Static, m.Keep
 		return setLayers(r, layers)
 	})
 	if err != nil {
 		return nil, err
 	}
+	release = complete
 	p.tellHTTP(ctx, req.Out, release, notes)
 	// What runs before the start may already use a generated secret for good,
 	// as for a database's password: it must not change when the deploy fails.
@@ -152,6 +180,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	}
 	if err := p.beforeRun(ctx, release, m, req.Out); err != nil {
 		return nil, err
+	}
+	if req.NoSwitch {
+		return p.rehearse(ctx, release, req.Out)
 	}
 	a, err := p.activate(ctx, release, req.Out)
 	if err != nil {
@@ -165,6 +196,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if app.Live == 0 {
 		p.postDeploy(ctx, a.release, m, req.Out)
 	}
+	p.welcome(ctx, a.release, m, req.Out)
 	return a, nil
 }
 
@@ -206,10 +238,14 @@ func (p *Platform) newRelease(ctx context.Context, who Actor, req DeployRequest)
 	if err != nil {
 		return r, fmt.Errorf("storing the new release: %w", err)
 	}
-	return p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
+	numbered, err := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
 		r.Build = r.Number
 		return nil
 	})
+	if err != nil {
+		p.discard(r, err)
+	}
+	return numbered, err
 }
 
 // manifestOf reads what a source declares before anything is made for it, nil
@@ -248,8 +284,10 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 	}
 	options := m.Build
 	options.Processes = m.Processes
+	options.Strict = options.Strict || p.Settings.StrictBuilds
 	req := hop3.BuildRequest{
 		App:      r.App,
+		Build:    r.Number,
 		Source:   p.releaseDir(r.App, r.Number),
 		AppDir:   p.appDir(r.App),
 		CacheDir: p.cacheDir(r.App),
@@ -262,6 +300,9 @@ func (p *Platform) build(ctx context.Context, r hop3.Release, m *manifest.Manife
 	}
 	builder, err := p.builder(ctx, m.Builder, req)
 	if err != nil {
+		return hop3.Artifact{}, err
+	}
+	if err := checkDeployer(m.Deployer, builder.Name()); err != nil {
 		return hop3.Artifact{}, err
 	}
 	release, err := p.buildSlot(ctx, out)
@@ -324,7 +365,7 @@ func (p *Platform) builder(ctx context.Context, name string, req hop3.BuildReque
 
 func noBuilder(name string, names []string) error {
 	return hop3.Errorf(hop3.CodeDeploy, "hop3.toml asks for the builder '%s', which this server does not have", name).
-		WithHint("It has: %v.", names)
+		WithHint("It has: %s.", strings.Join(names, ", "))
 }
 
 // beforeRun runs the commands that must succeed once before the release's
@@ -372,34 +413,39 @@ func (p *Platform) runOnce(ctx context.Context, r hop3.Release, command, when st
 // its row stays and says why.
 func (p *Platform) discard(r hop3.Release, why error) {
 	ctx := context.Background() // it must happen even when the deploy's context has ended
-	_, err := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
+	var err error
+	if r.Build == r.Number {
+		// First, because the database may need the room.
+		err = p.Files.Remove(p.releaseDir(r.App, r.Number))
+	}
+	_, updateErr := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
 		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
 		if r.Took == 0 {
 			r.Took = time.Since(r.CreatedAt)
 		}
 		return nil
 	})
-	if r.Build == r.Number {
-		err = errors.Join(err, p.Files.Remove(p.releaseDir(r.App, r.Number)))
-	}
-	if err != nil {
+	if err = errors.Join(err, updateErr, p.keepPorts(ctx, r.App)); err != nil {
+		p.unsettled.note(r.App) // settling it discards again
 		p.Logger.Error("discarding a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
+	}
+	if err == nil && r.Build == r.Number {
+		p.Go("prune", func(ctx context.Context) { p.prune(ctx, r.App) }) // what a builder keeps elsewhere
 	}
 	p.Logger.Info("deploy failed", zap.String("app", r.App), zap.Int("release", r.Number), zap.NamedError("reason", why))
 }
 
-// checkDisk refuses a deploy that would fill the disk.
-func (p *Platform) checkDisk(app string) error {
-	const minBytes, minInodes = 256 << 20, 10_000
-	bytes, inodes, err := p.Files.Free(p.appsDir())
+// forget ends a release whose source was refused: of it there is nothing.
+func (p *Platform) forget(r hop3.Release, why error) {
+	err := errors.Join(
+		p.Files.Remove(p.releaseDir(r.App, r.Number)),
+		p.Files.Remove(filepath.Join(p.logDir(r.App), deployLogName(r.Number))),
+		p.Store.DeleteRelease(context.Background(), r.App, r.Number)) // also when the deploy's context has ended
 	if err != nil {
-		return fmt.Errorf("measuring the free disk space: %w", err)
+		p.unsettled.note(r.App)
+		p.Logger.Error("forgetting a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
 	}
-	if bytes < minBytes || inodes < minInodes {
-		return hop3.Errorf(hop3.CodeUnavailable, "not enough disk space to deploy '%s': %d MB and %d files are left under %s", app, bytes>>20, inodes, p.appsDir()).
-			WithHint("At least %d MB and %d files must be free. The running release is not affected.", minBytes>>20, minInodes)
-	}
-	return nil
+	p.Logger.Info("deploy refused", zap.String("app", r.App), zap.Int("release", r.Number), zap.NamedError("reason", why))
 }
 
 // staticRoot returns the absolute directory a release serves without a

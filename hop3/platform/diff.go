@@ -61,7 +61,7 @@ func (p *Platform) Diff(ctx context.Context, name string, from, to int) (Compari
 	}
 	c.Differences = differences(c.Old, c.New)
 	if c.Old.Commit != "" && c.New.Commit != "" && c.Old.Commit != c.New.Commit {
-		if c.Files, c.More, err = p.Repos.Changes(ctx, name, c.Old.Commit, c.New.Commit, maxChanges); err != nil {
+		if c.Files, c.More, err = p.Repos.Changes(ctx, repoOf(app), c.Old.Commit, c.New.Commit, maxChanges); err != nil {
 			return Comparison{}, fmt.Errorf("comparing the commits: %w", err)
 		}
 	}
@@ -112,6 +112,16 @@ func properties(r hop3.Release) (names []string, values map[string]string) {
 	for _, kind := range slices.Sorted(maps.Keys(r.Scaling)) {
 		s := r.Scaling[kind]
 		add("Scaling "+kind, fmt.Sprintf("%d to %d, %d requests each, sleeps after %s", s.Min, s.Max, s.TargetConcurrency, s.SleepAfter))
+	}
+	add("Releases kept", nonZero(r.Keep))
+	for _, prefix := range slices.Sorted(maps.Keys(r.Static)) {
+		add("Static "+prefix, r.Static[prefix])
+	}
+	for _, port := range r.Ports {
+		add("Port "+port.String(), strings.TrimSpace(port.Name+" from "+port.Source))
+	}
+	for _, v := range r.Volumes {
+		add("Volume "+v.Name, v.Target+whatIs(v))
 	}
 	for _, e := range r.Cron {
 		add("Cron "+e.Name, strings.TrimSpace(e.Schedule+" "+e.Command))

@@ -26,8 +26,10 @@ func (p *Platform) resolveEnv(ctx context.Context, app hop3.App, m *manifest.Man
 	return env.Resolve(env.Request{
 		Section: m.Env, Stored: app.Env, Given: given, File: file, Origins: origins,
 		Domains: m.Domains, DomainsOverride: m.DomainsOverride,
-		Server: func(vars hop3.Env) hop3.Env { return p.serverEnv(p.hostsOf(app.Name, vars), m.AllowHTTP) },
-		Facts:  p.facts(app.Name),
+		Server: func(vars hop3.Env) hop3.Env {
+			return p.serverEnv(p.hostsOf(app.Name, vars), m.AllowHTTP).Merge(accountVariables(app, m))
+		},
+		Facts: p.facts(app.Name),
 	})
 }
 

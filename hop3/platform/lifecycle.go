@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -93,8 +94,11 @@ func (p *Platform) RestartApp(ctx context.Context, who Actor, name string, out h
 }
 
 // DestroyApp removes the app with everything it has: processes, releases,
-// repository, data, logs.
-func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop3.Output) error {
+// repository, data, logs, previews.
+func (p *Platform) DestroyApp(ctx context.Context, who Actor, name string, out hop3.Output) error {
+	if err := p.destroyPreviews(ctx, who, name, out); err != nil {
+		return err
+	}
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return err
@@ -104,6 +108,12 @@ func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop
 	if err != nil {
 		return err
 	}
+	return p.destroyLocked(ctx, app, out)
+}
+
+// destroyLocked destroys an app that is locked.
+func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Output) error {
+	name := app.Name
 	say(out, "-----> Destroying '%s'", name)
 	unlockRunning, err := p.lockRunning(ctx, name)
 	if err != nil {
@@ -121,13 +131,22 @@ func (p *Platform) DestroyApp(ctx context.Context, _ Actor, name string, out hop
 	if err := p.stopAll(ctx, name); err != nil {
 		return err
 	}
+	p.keepBuilds(ctx, name, nil)
 	// The row is the truth: see finishDestroys for a crash in between.
 	grave := p.destroyedDir(name, app.Live)
 	if err := p.Files.Rename(p.appDir(name), grave); err != nil {
 		return fmt.Errorf("removing the files: %w", err)
 	}
-	if err := p.Store.DeleteApp(ctx, name); err != nil {
-		return err
+	err = p.Store.DeleteApp(ctx, name)
+	if hop3.IsDiskFull(err) {
+		// Who makes room must not need any: what can be made again goes first.
+		err = errors.Join(p.Files.Remove(filepath.Join(grave, "cache")), p.Files.Remove(filepath.Join(grave, "releases")))
+		if err == nil {
+			err = p.Store.DeleteApp(ctx, name)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, p.Files.Rename(grave, p.appDir(name)))
 	}
 	return errors.Join(p.Certs.ForgetApp(name), p.Files.Remove(grave))
 }

@@ -26,13 +26,15 @@ type appLock struct {
 // lock waits until no other change of the app is under way. The returned
 // function gives the lock back; it may be called more than once.
 func (p *Platform) lock(ctx context.Context, app string) (func(), error) {
-	return p.locks.acquire(ctx, app, false, nil)
+	unlock, err := p.locks.acquire(ctx, app, false, nil)
+	return p.settled(ctx, app, unlock, err)
 }
 
 // lockForDeploy is lock for a deploy: while it waits, a newer deploy of the
 // app takes its place, and it fails with a CodeCanceled error.
 func (p *Platform) lockForDeploy(ctx context.Context, app string, out hop3.Output) (func(), error) {
-	return p.locks.acquire(ctx, app, true, out)
+	unlock, err := p.locks.acquire(ctx, app, true, out)
+	return p.settled(ctx, app, unlock, err)
 }
 
 func (l *locks) acquire(ctx context.Context, app string, deploy bool, out hop3.Output) (func(), error) {

@@ -39,7 +39,10 @@ type Platform struct {
 
 	cron    cronJobs
 	running running
-	clock   func() time.Time // nil: the time; replaced by tests
+
+	unsettled unsettled
+	clock     func() time.Time // nil: the time; replaced by tests
+	webhooks  rate
 }
 
 // Settings are the server's settings that the verbs need.
@@ -51,8 +54,13 @@ type Settings struct {
 	StopGrace        time.Duration // between SIGTERM and SIGKILL
 	DrainTimeout     time.Duration // how long requests on an old release may go on
 	KeepReleases     int           // releases whose files are kept
+	MinFreeSpace     int64         // bytes of the disk that a deploy needs to begin
+	MinFreeFiles     int           // files that it must have room for
 	ConcurrentBuilds int
 	WaitingBuilds    int           // builds that may wait for their turn
+	PreviewsMax      int           // of each app
+	PreviewExpiry    time.Duration // after the last push of a preview
+	PreviewSleep     time.Duration // without a request, until a preview sleeps
 	BuildTimeout     time.Duration // of one build; 0 for no limit
 	HTTPPort         int           // for the URLs told to people; 0 when closed
 	HTTPSPort        int
@@ -62,6 +70,19 @@ type Settings struct {
 	// LimitsMissing says why limits are not enforced; nil when they are.
 	LimitsMissing error
 	LimitsStrict  bool // refuse what asks for limits that are not enforced
+	StrictBuilds  bool // every build is as with [build].strict
+	// BindAllow is what volumes of type bind may be, TmpfsMax how many bytes
+	// an instance's volumes in memory hold together; 0 allows none.
+	BindAllow     []hop3.BindRule
+	TmpfsMax      int64
+	OperatorEmail string // the address of who runs the server; may be empty
+	// ServerPorts are the server's own ports by name, AppPorts the first and
+	// the last that $PORT can be.
+	ServerPorts map[int]string
+	AppPorts    [2]int
+	PortsStrict bool // refuse ports whose source nobody enforces
+	// NotIsolated says why apps are not isolated; nil when they are.
+	NotIsolated error
 }
 
 // Store is the truth. See hop3/store; every method is a transaction of its
@@ -92,6 +113,10 @@ type Store interface {
 	// was asleep is not any more. It returns a
 	// CodeConflict error naming the owner when a host belongs to another app.
 	Commit(ctx context.Context, app string, number int) error
+	// ClaimPorts makes ports all that an app has; Commit does so too. It
+	// returns a CodeConflict error naming the owner of one that is taken.
+	ClaimPorts(ctx context.Context, app string, ports []hop3.Port) error
+	Ports(ctx context.Context) ([]hop3.PortClaim, error) // ordered by number
 	// Hosts returns which app each claimed host belongs to.
 	Hosts(ctx context.Context) (map[string]string, error)
 
@@ -110,6 +135,8 @@ type Store interface {
 	// RevokeToken remembers a token's id until it would have expired anyway.
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
+
+	Deliveries
 
 	// NewCronRun stores a run under an ID of its own and returns it with ID
 	// set; a CodeConflict error when the entry has one of the same Due.
@@ -140,6 +167,19 @@ type Repositories interface {
 	// Changes returns the files in which two commits differ, the first most by
 	// path, and how many more there are.
 	Changes(ctx context.Context, app, from, to string, most int) (changes []hop3.FileChange, more int, err error)
+	// Stored returns a commit that is stored, by its full hash, or a
+	// CodeNotFound error. What its checkout leaves out is told to out.
+	Stored(ctx context.Context, app, commit string, out hop3.Output) (Source, error)
+	// Fetch gets the newest commit of a branch of another repository, the
+	// default one when branch is "", and returns both. No reference moves. See
+	// hop3/git for its limits.
+	Fetch(ctx context.Context, app, address, branch string, out hop3.Output) (gotBranch, commit string, err error)
+	// Complete gets the history that the first Fetch left away.
+	Complete(ctx context.Context, app, address, branch string) error
+	// MoveRef moves a reference; a CodeConflict error when it is elsewhere.
+	MoveRef(ctx context.Context, app string, move hop3.RefMove) error
+	// Contains reports whether a commit is another one or an ancestor of it.
+	Contains(ctx context.Context, app, ancestor, commit string) (bool, error)
 	// Tidy packs what many pushes have left lying about, when it is worth it.
 	Tidy(ctx context.Context, app string) error
 }
@@ -160,6 +200,10 @@ type Prober interface {
 	// Diagnose says what an instance that serves HTTP does with ports in
 	// place of listening on its own; "" when it does that.
 	Diagnose(i hop3.Instance) string
+	// PortHolder says what holds a port of the host; "" when nothing does.
+	PortHolder(port hop3.Port) (string, error)
+	// LowestPort is the lowest port that an app may listen on.
+	LowestPort(isolated bool) int
 }
 
 // Certificates keeps the certificates of the apps' hosts. See hop3/certs.
@@ -214,6 +258,13 @@ type Files interface {
 	Remove(path string) error
 	// List returns the names in a directory; none when there is none.
 	List(path string) ([]string, error)
+	// ListIn returns the names in the directory name of dir; none when there
+	// is no such directory. No symbolic link leads out of dir.
+	ListIn(dir, name string) ([]string, error)
+	// RemoveIn deletes the file or tree name of dir after it has moved it to
+	// grave, another name in dir. No symbolic link leads out of dir; it is no
+	// error when there is none.
+	RemoveIn(dir, name, grave string) error
 	// Link makes link a symbolic link to target, replacing an older link
 	// atomically.
 	Link(target, link string) error
@@ -221,8 +272,9 @@ type Files interface {
 	// it, and opens it for writing. No symbolic link leads out of dir.
 	Create(dir, name string) (io.WriteCloser, error)
 	// Volume makes a volume below volumes when there is none, of what source
-	// has at its target, and puts a link to it there in source. A target that
-	// is neither missing nor a directory is an error.
+	// has at its target, and puts a link to it there in source. Of one that is
+	// mounted it makes only the directory there. A target that is neither
+	// missing nor a directory is an error.
 	Volume(volumes, source string, v hop3.Volume) error
 	// Open gives a directory for reading; its symbolic links cannot lead out.
 	Open(dir string) (fs.FS, error)

@@ -3,8 +3,10 @@ package platform
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"maps"
+	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,8 +30,14 @@ func (p *Platform) prune(ctx context.Context, app string) {
 }
 
 func (p *Platform) pruneLocked(ctx context.Context, app string) error {
+	return p.pruneTo(ctx, app, math.MaxInt)
+}
+
+// pruneTo keeps the files of as many releases that have served as the app
+// keeps, but no more than most.
+func (p *Platform) pruneTo(ctx context.Context, app string, most int) error {
 	names, err := p.Files.List(p.releasesDir(app))
-	if err != nil || len(names) <= p.Settings.KeepReleases {
+	if err != nil {
 		return err
 	}
 	releases, err := p.Store.Releases(ctx, app)
@@ -40,7 +48,12 @@ func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 	if err != nil {
 		return err
 	}
-	keep, caches := p.kept(releases, append(running, p.usedByCron()...))
+	most = min(most, p.keeps(releases))
+	keep, caches := p.kept(releases, append(running, p.usedByCron()...), most)
+	p.keepBuilds(ctx, app, slices.Collect(maps.Keys(keep)))
+	if len(names) <= most {
+		return nil
+	}
 	onDisk := map[string]bool{}
 	for _, name := range names {
 		onDisk[name] = true
@@ -59,14 +72,25 @@ func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 	return err
 }
 
+// keeps is how many releases of an app have their files kept: what its live
+// release says, else the server's default.
+func (p *Platform) keeps(releases []hop3.Release) int {
+	for _, r := range releases {
+		if r.Status == hop3.ReleaseLive && r.Keep > 0 {
+			return r.Keep
+		}
+	}
+	return p.Settings.KeepReleases
+}
+
 // kept returns the builds whose files stay, and the cache entries they use:
-// those of the last releases that served, of what is being built, and of what
-// still runs until its requests are done.
-func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID) (builds map[int]bool, caches map[string]bool) {
+// those of the last releases that served, as many as most, of what is being
+// built, and of what still runs until its requests are done.
+func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID, most int) (builds map[int]bool, caches map[string]bool) {
 	builds, caches = map[int]bool{}, map[string]bool{}
 	use := func(r hop3.Release) {
 		builds[r.Build] = true
-		for _, c := range r.Artifact.Caches {
+		for _, c := range cachesOf(r) {
 			caches[c] = true
 		}
 	}
@@ -76,8 +100,8 @@ func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID) (buil
 		case hop3.ReleaseLive, hop3.ReleaseBuilding:
 			use(r)
 			served[r.Build] = true
-		case hop3.ReleaseRetired:
-			if served[r.Build] || len(served) < p.Settings.KeepReleases {
+		case hop3.ReleaseRetired, hop3.ReleaseReady:
+			if served[r.Build] || len(served) < most {
 				served[r.Build] = true
 				use(r)
 			}
@@ -91,18 +115,25 @@ func (p *Platform) kept(releases []hop3.Release, running []hop3.ReleaseID) (buil
 	return builds, caches
 }
 
+// cachesOf are the cache entries that a release uses: those that its toolchains
+// name, and those that its processes find in their environment.
+func cachesOf(r hop3.Release) []string {
+	all := append(slices.Clone(r.Artifact.Caches), r.Artifact.PathPrepend...)
+	for _, value := range r.Artifact.Env {
+		all = append(all, filepath.SplitList(value)...)
+	}
+	return all
+}
+
 // removeCache removes a cache entry. It is moved away first, to where a start
-// removes what it does not know: an entry is whole or not there.
+// removes what it does not know: an entry is whole or not there. Builds write
+// to the cache, so no link that they left there is followed.
 func (p *Platform) removeCache(app, entry string) error {
-	grave := filepath.Join(p.releasesDir(app), "pruned-"+filepath.Base(entry))
-	if err := p.Files.Remove(grave); err != nil {
+	name, err := filepath.Rel(p.appDir(app), entry)
+	if err != nil {
 		return err
 	}
-	err := p.Files.Rename(entry, grave)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // an earlier release had it too
-	}
-	return errors.Join(err, p.Files.Remove(grave))
+	return p.Files.RemoveIn(p.appDir(app), name, filepath.Join("releases", "pruned-"+filepath.Base(entry)))
 }
 
 // within reports whether path lies below dir.

@@ -26,6 +26,7 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err := p.finishDestroys(ctx); err != nil {
 		return err
 	}
+	p.keepApps(ctx, apps)
 	left, err := p.Runtime.Releases(ctx)
 	if err != nil {
 		return fmt.Errorf("listing what still runs: %w", err)
@@ -48,6 +49,7 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 			err = errors.Join(err, p.Runtime.Stop(ctx, id, p.Settings.StopGrace))
 		}
 	}
+	p.sweepPreviews(ctx, true)
 	return err
 }
 
@@ -77,18 +79,13 @@ func (p *Platform) eachApp(ctx context.Context, apps []hop3.App, f func(context.
 // reconcileApp brings one app to its committed state and returns the release
 // that should have instances, Number 0 when none.
 func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.ReleaseID, error) {
-	releases, err := p.Store.Releases(ctx, app.Name)
-	if err != nil {
-		return hop3.ReleaseID{}, err
-	}
-	for _, r := range releases {
-		if r.Status == hop3.ReleaseBuilding {
-			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended before the deploy did"))
-		}
-	}
 	p.running.maintain(app.Name, app.Maintenance)
-	live, err := p.settleRef(ctx, app, releases)
-	if err != nil {
+	live, err := p.settleDeploys(ctx, app)
+	if hop3.IsDiskFull(err) {
+		// It is known what should run, and must run; repair writes it down.
+		p.unsettled.note(app.Name)
+		p.Logger.Error("settling the last deploy", zap.String("app", app.Name), zap.Error(err))
+	} else if err != nil {
 		return hop3.ReleaseID{}, err
 	}
 	if err := p.removeStrayDirs(ctx, app.Name); err != nil {
@@ -110,6 +107,27 @@ func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.Release
 		return hop3.ReleaseID{}, p.rest(ctx, live, hop3.RouteAsleep)
 	}
 	return live.ID(), p.bringUp(ctx, live)
+}
+
+// settleDeploys ends the deploys of an app that were interrupted: nobody else
+// changes it. It returns the live release, also when the disk is so full that
+// the database cannot be told.
+func (p *Platform) settleDeploys(ctx context.Context, app hop3.App) (hop3.Release, error) {
+	releases, err := p.Store.Releases(ctx, app.Name)
+	if err != nil {
+		return hop3.Release{}, err
+	}
+	for _, r := range releases {
+		if r.Status == hop3.ReleaseBuilding {
+			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended, or its disk was full, before the deploy had ended"))
+		}
+		if r.Status == hop3.ReleaseReady && r.Ref != nil {
+			if err := p.settleReady(ctx, app, r); err != nil {
+				return hop3.Release{}, err
+			}
+		}
+	}
+	return p.settleRef(ctx, app, releases)
 }
 
 // bringUp adopts or starts the instances of a committed release and routes to
@@ -149,7 +167,7 @@ func (p *Platform) startOrAdopt(ctx context.Context, live hop3.Release) ([]hop3.
 // settleRef decides a push that the server's end interrupted between the
 // switch and git's move of the branch. When the branch has moved, the release
 // is confirmed; otherwise the pusher was told nothing or a failure, and the
-// release before it is live again. It returns the live release.
+// release before it is live again. It returns the live release, as settleDeploys.
 func (p *Platform) settleRef(ctx context.Context, app hop3.App, releases []hop3.Release) (hop3.Release, error) {
 	var live, old hop3.Release
 	for _, r := range releases {
@@ -163,22 +181,20 @@ func (p *Platform) settleRef(ctx context.Context, app hop3.App, releases []hop3.
 	if live.Ref == nil {
 		return live, nil
 	}
-	current, err := p.Repos.Ref(ctx, app.Name, live.Ref.Name)
+	current, err := p.Repos.Ref(ctx, repoOf(app), live.Ref.Name)
 	if err != nil {
 		return live, fmt.Errorf("reading the deploy branch: %w", err)
 	}
 	if current == live.Ref.New {
-		return p.Store.UpdateRelease(ctx, app.Name, live.Number, func(r *hop3.Release) error {
+		_, err := p.Store.UpdateRelease(ctx, app.Name, live.Number, func(r *hop3.Release) error {
 			r.Ref = nil
 			return nil
 		})
+		return live, err
 	}
 	why := hop3.Errorf(hop3.CodeCanceled, "the server ended before git moved the branch")
 	p.Logger.Info("taking back an unconfirmed release", zap.String("app", app.Name), zap.Int("release", live.Number))
-	if err := p.backTo(ctx, live, old, why); err != nil {
-		return live, err
-	}
-	return old, nil
+	return old, p.backTo(ctx, live, old, why)
 }
 
 // removeStrayDirs removes the directories of releases that are not kept: those
@@ -194,7 +210,7 @@ func (p *Platform) removeStrayDirs(ctx context.Context, app string) error {
 	}
 	known := map[string]bool{}
 	for _, r := range releases {
-		if r.Status != hop3.ReleaseFailed {
+		if r.Status != hop3.ReleaseFailed || p.running.isDraining(r.ID()) {
 			known[strconv.Itoa(r.Build)] = true
 		}
 	}

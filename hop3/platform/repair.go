@@ -42,6 +42,12 @@ func (p *Platform) repair(ctx context.Context) error {
 		return fmt.Errorf("reading the apps: %w", err)
 	}
 	for _, app := range apps {
+		if p.unsettled.has(app.Name) {
+			if e := p.settle(ctx, app.Name); e != nil {
+				err = errors.Join(err, fmt.Errorf("settling the last deploy of '%s': %w", app.Name, e))
+			}
+			continue // the database may not say yet what should run
+		}
 		if why := p.amiss(ctx, app); why != "" {
 			if e := p.repairApp(ctx, app.Name, why); e != nil {
 				err = errors.Join(err, fmt.Errorf("app '%s': %w", app.Name, e))
@@ -53,6 +59,9 @@ func (p *Platform) repair(ctx context.Context) error {
 		byName[app.Name] = app
 	}
 	for _, id := range left {
+		if p.unsettled.has(id.App) {
+			continue
+		}
 		if app := byName[id.App]; app.Awake() && app.Live == id.Number || p.running.isDraining(id) {
 			continue
 		}

@@ -80,7 +80,7 @@ func (p *Platform) rollbackTarget(ctx context.Context, app hop3.App, to int) (ho
 	}
 	for _, r := range releases {
 		if to == 0 && r.Status == hop3.ReleaseRetired && r.Number < app.Live || to != 0 && r.Number == to {
-			return r, p.checkTarget(app, r)
+			return r, p.checkTarget(app, r, p.keeps(releases))
 		}
 	}
 	if to == 0 {
@@ -90,20 +90,30 @@ func (p *Platform) rollbackTarget(ctx context.Context, app hop3.App, to int) (ho
 		WithHint("`hop3 releases --app %s` lists them.", app.Name)
 }
 
-func (p *Platform) checkTarget(app hop3.App, r hop3.Release) error {
+func (p *Platform) checkTarget(app hop3.App, r hop3.Release, kept int) error {
+	if r.Status == hop3.ReleaseReady {
+		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' has not served yet.", r.Number, app.Name).
+			WithHint("`hop3 releases switch v%d --app %s` lets it.", r.Number, app.Name)
+	}
 	if r.Status == hop3.ReleaseFailed || r.Status == hop3.ReleaseBuilding {
 		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' never served.", r.Number, app.Name)
 	}
 	if r.Number == app.Live {
 		return hop3.Errorf(hop3.CodeConflict, "Release v%d of '%s' is the live one.", r.Number, app.Name)
 	}
+	return p.checkKept(app, r, kept)
+}
+
+// checkKept reports that the files of a release are gone; kept is how many
+// releases of the app have theirs.
+func (p *Platform) checkKept(app hop3.App, r hop3.Release, kept int) error {
 	names, err := p.Files.List(p.releaseDir(app.Name, r.Build))
 	if err != nil {
 		return err
 	}
 	if len(names) == 0 && r.Artifact.StaticRoot == "" && len(r.Processes) > 0 {
 		return hop3.Errorf(hop3.CodeConflict, "The files of release v%d of '%s' are no longer kept.", r.Number, app.Name).
-			WithHint("The last %d releases are. Push the commit %.8s again instead.", p.Settings.KeepReleases, r.Commit)
+			WithHint("The last %d releases are, unless the disk is full ([deploy].keep of hop3.toml, or KEEP_RELEASES of the server). Push the commit %.8s again instead.", kept, r.Commit)
 	}
 	return nil
 }
@@ -112,6 +122,9 @@ func (p *Platform) checkTarget(app hop3.App, r hop3.Release) error {
 // that the next release starts from them.
 func (p *Platform) adoptSettings(ctx context.Context, r hop3.Release) error {
 	_, err := p.Store.UpdateApp(context.WithoutCancel(ctx), r.App, func(app *hop3.App) error {
+		if app.Preview != nil {
+			return nil // most of its variables are its parent's
+		}
 		app.Env, app.Scale, app.HTTP = storedEnv(r), map[string]int{}, r.HTTPLayers.Set
 		for _, proc := range r.Processes {
 			if proc.Count != 1 {

@@ -70,7 +70,7 @@ func checkCounts(live hop3.Release, counts map[string]int) error {
 		switch {
 		case !slices.Contains(types, t):
 			problems = append(problems, fmt.Sprintf("Process type '%s' not found for app '%s'; it has %s", t, live.App, strings.Join(types, ", ")))
-		case live.Scaling[t].Max > 0:
+		case scalingOf(live, hop3.Process{Type: t}).Max > 0:
 			problems = append(problems, fmt.Sprintf("The number of '%s' follows the load, between min and max of [scaling.%s] in hop3.toml: change it there", t, t))
 		case n < 0:
 			problems = append(problems, fmt.Sprintf("Cannot scale '%s' below 0", t))

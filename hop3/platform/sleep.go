@@ -32,7 +32,7 @@ func (i *idle) longer(after time.Duration, load hop3.Load, now time.Time) bool {
 // else tells when it is wanted.
 func sleepAfter(r hop3.Release) time.Duration {
 	for _, proc := range r.Processes {
-		if s := r.Scaling[proc.Type]; s.SleepAfter > 0 && hop3.ServesHTTP(proc.Type) && proc.Count > 0 {
+		if s := scalingOf(r, proc); s.SleepAfter > 0 && proc.Count > 0 {
 			return s.SleepAfter
 		}
 	}

@@ -263,3 +263,17 @@ func TestSleepAndWakeRace(t *testing.T) {
 		w.serves(app.Live)
 	}
 }
+
+// The process that serves HTTP may be of another type than web.
+func TestEveryTypeThatServesHTTPFollowsTheLoad(t *testing.T) {
+	for kind, want := range map[string]bool{"web": true, "wsgi": true, "php": true, "worker": false} {
+		r := hop3.Release{
+			Processes: []hop3.Process{{Type: kind, Count: 1}},
+			Scaling:   map[string]hop3.Scaling{hop3.ProcessWeb: {Min: 1, Max: 2, SleepAfter: time.Minute}},
+		}
+		_, _, ok := follows(r)
+		if sleeps := sleepAfter(r) > 0; sleeps != want || ok != want {
+			t.Errorf("%s sleeps: %v, follows the load: %v, want %v", kind, sleeps, ok, want)
+		}
+	}
+}

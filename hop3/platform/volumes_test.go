@@ -74,3 +74,42 @@ func TestReferencesKnowTheDomain(t *testing.T) {
 		t.Errorf("got %v", r.Env)
 	}
 }
+
+// What an app cannot have is refused before the build, with the reason.
+func TestVolumesThatTheServerDoesNotHave(t *testing.T) {
+	w := newWorld(t)
+	const tmpfs, bind = "[[volumes]]\nname = \"v\"\ntarget = \"v\"\ntype = \"tmpfs\"\n", "[[volumes]]\nname = \"v\"\ntarget = \"v\"\ntype = \"bind\"\nsource = \"/srv/media/films\"\n"
+	deploy := func(text string) (hop3.Release, error) {
+		req := w.request("one")
+		req.Source = withFile{fakeSource{"one"}, "hop3.toml", text}
+		return w.Deploy(t.Context(), alice, req)
+	}
+	for _, c := range []struct {
+		settings   Settings
+		text, want string
+	}{
+		{Settings{NotIsolated: hop3.Errorf(hop3.CodeConflict, "no rights")}, tmpfs, "type tmpfs needs apps that are isolated from each other, and here they are not: no rights"},
+		{Settings{NotIsolated: hop3.Errorf(hop3.CodeConflict, "no rights")}, bind, "type bind needs apps that are isolated"},
+		{Settings{}, tmpfs, "hold 0 bytes together, more than the 0 bytes"},
+		{Settings{TmpfsMax: 1 << 20}, tmpfs + "size = \"2M\"\n", "hold 2 MiB together, more than the 1 MiB"},
+		{Settings{}, bind, "/srv/media/films of the host, which this server does not let apps have"},
+		{Settings{BindAllow: []hop3.BindRule{{Path: "/srv/med"}, {Path: "/srv/media/films/a"}}}, bind, "does not let apps have"},
+	} {
+		w.Settings.NotIsolated, w.Settings.TmpfsMax, w.Settings.BindAllow = c.settings.NotIsolated, c.settings.TmpfsMax, c.settings.BindAllow
+		if _, err := deploy(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+	}
+	w.Settings.TmpfsMax, w.Settings.BindAllow = 1<<20, []hop3.BindRule{{Path: "/srv"}, {Path: "/srv/media", ReadOnly: true}}
+	r, err := deploy(tmpfs)
+	if err != nil || r.Volumes[0].Size != 1<<20 {
+		t.Errorf("got %+v, %v", r.Volumes, err)
+	}
+	r, err = deploy(bind)
+	if err != nil || !r.Volumes[0].ReadOnly {
+		t.Errorf("got %+v, %v", r.Volumes, err)
+	}
+	if l := w.launch(r); len(l.Volumes) != 1 || l.Volumes[0] != r.Volumes[0] {
+		t.Errorf("the launch has %+v", l.Volumes)
+	}
+}

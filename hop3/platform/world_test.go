@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func (w *world) reboot() {
 		Logger:   zap.NewNop(),
 		Settings: Settings{
 			Home: w.home, BaseDomain: "localhost", StartTimeout: time.Second, DrainTimeout: time.Second,
-			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, HTTPPort: 80, HTTPSPort: 443,
+			KeepReleases: 2, ConcurrentBuilds: 2, WaitingBuilds: 2, PreviewsMax: 3, PreviewExpiry: 7 * 24 * time.Hour, PreviewSleep: 15 * time.Minute, HTTPPort: 80, HTTPSPort: 443,
 		},
 	}
 	p.clock = w.time.now
@@ -269,7 +270,11 @@ func (f *fakeProxy) Remove(_ context.Context, app string) error {
 
 func (*fakeProxy) Drain(context.Context, hop3.ReleaseID) error { return nil }
 
-type fakeRepos struct{ refs map[string]string }
+type fakeRepos struct {
+	refs                  map[string]string
+	elsewhere             string // what Fetch finds
+	fetchFails, moveFails error
+}
 
 func (*fakeRepos) Ensure(context.Context, string) error { return nil }
 
@@ -281,6 +286,29 @@ func (*fakeRepos) Changes(_ context.Context, _, from, to string, _ int) ([]hop3.
 	return []hop3.FileChange{{Path: from + ".." + to, How: "changed"}}, 3, nil
 }
 
+func (f *fakeRepos) Stored(_ context.Context, _, commit string, _ hop3.Output) (hop3.Source, error) {
+	return fakeSource{commit}, nil
+}
+
+func (f *fakeRepos) Fetch(_ context.Context, _, _, branch string, _ hop3.Output) (string, string, error) {
+	return cmp.Or(branch, "main"), f.elsewhere, f.fetchFails
+}
+
+func (*fakeRepos) Complete(context.Context, string, string, string) error { return nil }
+
+func (f *fakeRepos) MoveRef(_ context.Context, _ string, m hop3.RefMove) error {
+	if f.moveFails != nil {
+		return f.moveFails
+	}
+	f.refs[m.Name] = m.New
+	return nil
+}
+
+// Contains finds the ancestor's hash in the commit's: the numbers are digits.
+func (f *fakeRepos) Contains(_ context.Context, _, ancestor, commit string) (bool, error) {
+	return ancestor <= commit, nil
+}
+
 func (*fakeRepos) Tidy(context.Context, string) error { return nil }
 
 func (*fakeRepos) SetHead(context.Context, string, string) error { return nil }
@@ -290,6 +318,7 @@ type fakeProber struct {
 	sick func(upstream string) error // nil: all are well
 	fail error
 	hold chan struct{} // non-nil: Wait waits for its end, or the context's
+	held map[int]string
 }
 
 func (f *fakeProber) Wait(ctx context.Context, _ hop3.Readiness) error {
@@ -303,13 +332,23 @@ func (f *fakeProber) Wait(ctx context.Context, _ hop3.Readiness) error {
 	return f.fail
 }
 
-type fakeBuilder struct{ fail error }
+func (f *fakeProber) PortHolder(port hop3.Port) (string, error) { return f.held[port.Number], nil }
+
+func (*fakeProber) LowestPort(bool) int { return 1024 }
+
+type fakeBuilder struct {
+	fail   error
+	before func() // nil: nothing
+}
 
 func (*fakeBuilder) Name() string { return "local" }
 
 func (*fakeBuilder) Accept(context.Context, hop3.BuildRequest) (string, bool) { return "", true }
 
 func (f *fakeBuilder) Build(context.Context, hop3.BuildRequest) (hop3.Artifact, error) {
+	if f.before != nil {
+		f.before()
+	}
 	return hop3.Artifact{}, f.fail
 }
 

@@ -47,6 +47,9 @@ func diagnose(i hop3.Instance) string {
 	if err != nil || wanted == 0 || i.State != hop3.InstanceRunning {
 		return ""
 	}
+	if i.Container != "" {
+		return fmt.Sprintf("In its container %s has to listen on $PORT, at 0.0.0.0 and not at 127.0.0.1. If it listens on another port, name that in the [docker] section of hop3.toml.", name(i))
+	}
 	bound, err := BoundPorts(i.PID)
 	switch {
 	case err != nil:

@@ -3,6 +3,7 @@ package ready
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -38,6 +39,41 @@ func (p *Prober) Owner(upstream string, pid int) error {
 	for _, inode := range sockets {
 		if !owned[inode] {
 			return fmt.Errorf("%s is bound by %s, not by the app", upstream, holder(all, inode))
+		}
+	}
+	return nil
+}
+
+// engineProcesses are the programs by which container engines hold the ports
+// that lead into containers.
+var engineProcesses = []string{"docker-proxy", "dockerd", "rootlesskit", "rootlessport"}
+
+// engineOwns returns an error unless an upstream that answers is bound by a
+// container engine, which gives each port to one container. Programs of apps
+// can have the same name, but not the same user.
+func engineOwns(upstream string) error {
+	sockets, err := listening(upstream)
+	if err != nil {
+		return err
+	}
+	if len(sockets) == 0 {
+		return nil // the engine's rules in the kernel lead into the container
+	}
+	all, err := procfs.All()
+	if err != nil {
+		return fmt.Errorf("listing the processes: %w", err)
+	}
+	owned := make(map[uint64]bool)
+	for _, p := range all {
+		if user, ok := procfs.User(p.PID); ok && (user == 0 || user == os.Geteuid()) && slices.Contains(engineProcesses, p.Name) {
+			for inode := range procfs.Sockets(p.PID) {
+				owned[inode] = true
+			}
+		}
+	}
+	for _, inode := range sockets {
+		if !owned[inode] {
+			return fmt.Errorf("%s is bound by %s, not by the app's container", upstream, holder(all, inode))
 		}
 	}
 	return nil

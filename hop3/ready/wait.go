@@ -157,6 +157,9 @@ func (g *gate) probe(ctx context.Context, i hop3.Instance) error {
 	if err := g.prober.Probe(ctx, i.Upstream, g.Host, g.Health); err != nil {
 		return err
 	}
+	if i.Container != "" {
+		return engineOwns(i.Upstream)
+	}
 	return g.prober.Owner(i.Upstream, i.PID)
 }
 

@@ -48,7 +48,7 @@ func (t *Table) Ready() bool { return t.ready.Load() }
 
 // Set makes r the route of its app. See hop3.Proxy.
 func (t *Table) Set(_ context.Context, r hop3.Route) error {
-	r.Hosts, r.Upstreams = slices.Clone(r.Hosts), slices.Clone(r.Upstreams)
+	r.Hosts, r.Upstreams, r.Static = slices.Clone(r.Hosts), slices.Clone(r.Upstreams), slices.Clone(r.Static)
 	for _, host := range r.Hosts {
 		if err := hop3.ValidateHost(host); err != nil {
 			return err

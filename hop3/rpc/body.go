@@ -31,9 +31,9 @@ type request struct {
 
 // readRequest reads a request of at most limit bytes. With an error there is
 // no upload left.
-func readRequest(body io.Reader, limit int64, tempDir string) (req request, err error) {
+func readRequest(body io.Reader, limit int64, uploads Uploads) (req request, err error) {
 	limited := &io.LimitedReader{R: body, N: limit + 1}
-	s := splitter{in: bufio.NewReaderSize(limited, 64<<10), tempDir: tempDir}
+	s := splitter{in: bufio.NewReaderSize(limited, 64<<10), uploads: uploads}
 	defer func() {
 		if err != nil && s.upload != nil {
 			err = errors.Join(err, s.upload.Close())
@@ -64,7 +64,7 @@ func readRequest(body io.Reader, limit int64, tempDir string) (req request, err 
 // empty string in the archive's place; whether it is JSON, the decoder says.
 type splitter struct {
 	in      *bufio.Reader
-	tempDir string
+	uploads Uploads
 	rest    bytes.Buffer
 	upload  *archive.Archive
 
@@ -159,7 +159,7 @@ func (s *splitter) spool() (err error) {
 		return hop3.Errorf(codeBadRequest, "The request has two archives.")
 	}
 	text := &stringReader{in: s.in}
-	s.upload, err = archive.FromReader(base64.NewDecoder(base64.StdEncoding, text), s.tempDir)
+	s.upload, err = archive.FromReader(base64.NewDecoder(base64.StdEncoding, text), s.uploads.Dir, s.uploads.Limits)
 	switch corrupt := base64.CorruptInputError(0); {
 	case errors.As(err, &corrupt):
 		return hop3.Errorf(codeBadRequest, "The archive is not base64.")

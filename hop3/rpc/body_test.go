@@ -13,7 +13,7 @@ import (
 func read(t *testing.T, body string) (request, []byte, error) {
 	t.Helper()
 	dir := t.TempDir()
-	req, err := readRequest(strings.NewReader(body), 1<<20, dir)
+	req, err := readRequest(strings.NewReader(body), 1<<20, Uploads{Dir: dir})
 	files, _ := os.ReadDir(dir)
 	if req.upload == nil {
 		if len(files) > 0 {
@@ -88,7 +88,7 @@ func FuzzReadRequest(f *testing.F) {
 	f.Add(`{"method":"cli","params":{"cli_args":["a"],"extra_args":{"repository":"QUJD"}},"id":1}`)
 	f.Add(`{"method":"cli","params":{"cli_args":["\\\"","repository"],"extra_args":{}}}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		req, err := readRequest(strings.NewReader(body), 1<<20, t.TempDir())
+		req, err := readRequest(strings.NewReader(body), 1<<20, Uploads{Dir: t.TempDir()})
 		if err == nil && req.upload != nil {
 			if err := req.upload.Close(); err != nil {
 				t.Error(err)

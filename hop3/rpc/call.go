@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
+	"strings"
+	"unicode"
 
 	"go.uber.org/zap"
 
@@ -34,7 +36,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 		limit = maxStrangerBody
 	}
 	defer drain(r.Body)
-	req, err := readRequest(r.Body, limit, h.TempDir)
+	req, err := readRequest(r.Body, limit, h.Uploads)
 	if hop3.CodeOf(err) == codeTooLarge && who.user == nil {
 		err = hop3.Errorf(hop3.CodeUnauthorized, "Authentication required. Use 'hop3 auth login' to authenticate.")
 	}
@@ -123,7 +125,7 @@ func (h *Handler) log(r *http.Request, err error) {
 // WireError returns an error as clients get it.
 func WireError(err error) *api.Error {
 	kind := hop3.CodeOf(err)
-	e := &api.Error{Code: api.RPCCode(kind), Message: hop3.MessageOf(err), Data: &api.ErrorData{Kind: string(kind)}}
+	e := &api.Error{Code: api.RPCCode(kind), Message: printable(hop3.MessageOf(err)), Data: &api.ErrorData{Kind: string(kind)}}
 	if h := new(hop3.Error); errors.As(err, &h) {
 		e.Data.Hint = h.Hint
 	}
@@ -131,4 +133,15 @@ func WireError(err error) *api.Error {
 		e.Data.Typed, e.Data.Candidates = m.Typed, m.Candidates
 	}
 	return e
+}
+
+// printable makes an error, which may quote what it was asked for, harmless to a
+// terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
 }

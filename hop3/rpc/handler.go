@@ -13,20 +13,21 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/archive"
 	"github.com/abilian/hop3/hop3/command"
 	"github.com/abilian/hop3/hop3/console"
 	"github.com/abilian/hop3/hop3/platform"
 	"github.com/abilian/hop3/hop3/stream"
 )
 
-// Handler answers clients. All exported fields but TempDir are required.
+// Handler answers clients. All exported fields but Uploads are required.
 type Handler struct {
 	Platform *platform.Platform
 	Commands *command.Commands
 	Streams  *stream.Hub
 	Version  string
 	Logger   *zap.Logger
-	TempDir  string // for uploads; "" means the system's
+	Uploads  Uploads
 	// Host is who requests without a token come from. It is for a listener
 	// that only the server's administrator can reach; nil everywhere else.
 	Host *hop3.User
@@ -37,9 +38,16 @@ type Handler struct {
 	consoles  atomic.Int32
 }
 
+// Uploads is what archives may be, and where they are kept until they are
+// unpacked: in Dir, "" for the system's directory of temporary files.
+type Uploads struct {
+	Dir    string
+	Limits archive.Limits
+}
+
 // ServeHTTP answers POST /rpc, GET /api/stream/{id}, GET
 // /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /api/console
-// (a websocket), GET /health and GET /version; everything else is not found.
+// (a websocket), POST /hooks/{app}/{id}, GET /health and GET /version; everything else is not found.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.route)
 	h.mux.ServeHTTP(w, r)
@@ -54,6 +62,7 @@ func (h *Handler) route() {
 	h.mux.HandleFunc("GET /api/stream/{id}/status", h.users(h.deployStatus))
 	h.mux.HandleFunc("GET /api/apps/{app}/logs/stream", h.users(h.followLogs))
 	h.mux.HandleFunc("GET "+console.Path, h.console)
+	h.mux.HandleFunc("POST /hooks/{app}/{id}", h.deliver)
 	h.mux.HandleFunc("GET /health", h.health)
 	h.mux.HandleFunc("GET /version", h.version)
 }

@@ -64,7 +64,7 @@ func newWorld(t *testing.T) *world {
 		Logger:   zap.NewNop(),
 		Settings: platform.Settings{
 			Home: home, BaseDomain: "localhost", StartTimeout: 20 * time.Second, StopGrace: 5 * time.Second, DrainTimeout: time.Second,
-			KeepReleases: 5, ConcurrentBuilds: 2, WaitingBuilds: 10, HTTPPort: 80, SSHPort: 2222,
+			KeepReleases: 5, ConcurrentBuilds: 2, BuildTimeout: time.Minute, WaitingBuilds: 10, HTTPPort: 80, SSHPort: 2222,
 		},
 	}
 	w := &world{t: t, platform: p}
@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	w.user = w.account("alice", false)
 	streams := &stream.Hub{}
 	w.handler = &rpc.Handler{
-		Platform: p, Streams: streams, Version: "1.2.3", Logger: zap.NewNop(), TempDir: t.TempDir(),
+		Platform: p, Streams: streams, Version: "1.2.3", Logger: zap.NewNop(), Uploads: rpc.Uploads{Dir: t.TempDir()},
 		Commands: command.New(command.Server{Platform: p, Streams: streams, Version: "1.2.3", Plugins: func() []command.Plugin { return nil }}),
 	}
 	w.server = httptest.NewServer(w.handler)
@@ -199,12 +199,27 @@ func (noGit) Changes(context.Context, string, string, string, int) ([]hop3.FileC
 	return nil, 0, nil
 }
 
+func (noGit) Stored(context.Context, string, string, hop3.Output) (hop3.Source, error) {
+	return nil, hop3.Errorf(hop3.CodeNotFound, "there is no commit")
+}
+
+func (noGit) Fetch(context.Context, string, string, string, hop3.Output) (string, string, error) {
+	return "", "", hop3.Errorf(hop3.CodeNotFound, "there is no commit")
+}
+func (noGit) Complete(context.Context, string, string, string) error         { return nil }
+func (noGit) MoveRef(context.Context, string, hop3.RefMove) error            { return nil }
+func (noGit) Contains(context.Context, string, string, string) (bool, error) { return false, nil }
+
 func (noGit) Tidy(context.Context, string) error { return nil }
 
 func (noGit) SetHead(context.Context, string, string) error { return nil }
 
 // prober waits until something answers HTTP.
 type prober struct{}
+
+func (prober) PortHolder(hop3.Port) (string, error) { return "", nil }
+
+func (prober) LowestPort(bool) int { return 1024 }
 
 func (prober) Probe(context.Context, string, string, hop3.HealthCheck) error { return nil }
 

@@ -31,6 +31,8 @@ type View struct {
 	ReadOnly []string
 	Passwd   string // seen as /etc/passwd
 	Group    string // seen as /etc/group
+	// Mounts are seen in AppDir, where there are directories for them.
+	Mounts []Mount `json:",omitempty"`
 
 	one bool // see flat
 }

@@ -28,6 +28,9 @@ type Spec struct {
 	AppDir   string   // read-only; made the app's. Empty: no isolation
 	Writable []string // made when missing, given to the app's user
 	ReadOnly []string // other directories of the home they see
+	// Volumes are mounted below Dir, which is in AppDir.
+	Volumes []hop3.Volume
+	Dir     string
 }
 
 // tmpDir is the app's /tmp, in its own directory.
@@ -50,6 +53,9 @@ func (s *Sandbox) Prepare(spec Spec) (*Plan, error) {
 	}
 	if s.isolation == nil && spec.AppDir != "" {
 		return p, s.isolate(p, spec)
+	}
+	if len(spec.Volumes) > 0 {
+		return nil, hop3.Errorf(hop3.CodeConflict, "the volume '%s' of type %s needs isolation: %s", spec.Volumes[0].Name, spec.Volumes[0].Kind, oneLine(s.Isolation()))
 	}
 	for _, dir := range spec.Writable {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -123,6 +129,9 @@ func (s *Sandbox) isolate(p *Plan, spec Spec) error {
 			return err
 		}
 		v.ReadOnly = append(v.ReadOnly, dir)
+	}
+	if v.Mounts, err = s.mounts(spec, uid); err != nil {
+		return err
 	}
 	appHome := v.AppDir
 	if len(v.Writable) > 0 {

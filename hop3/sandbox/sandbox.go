@@ -39,7 +39,9 @@ type Options struct {
 	// FirstUID and LastUID are the users that apps get, one each; 70000 to
 	// 79999 unless set. They have no entry in /etc/passwd outside.
 	FirstUID, LastUID int
-	Logger            *slog.Logger // nil: nothing is logged
+	// Binds are the host's directories that apps may have as volumes.
+	Binds  []hop3.BindRule
+	Logger *slog.Logger // nil: nothing is logged
 }
 
 // Sandbox makes places for processes. A nil Sandbox starts them as the
@@ -49,6 +51,7 @@ type Sandbox struct {
 	given       string // the home as Specs name it
 	home        string // without symbolic links
 	first, last int
+	binds       []hop3.BindRule
 	tree        *cgroup.Tree // nil: there are no groups
 	isolation   error
 	limits      error
@@ -75,7 +78,7 @@ func Open(o Options) (*Sandbox, error) {
 	}
 	sum := sha256.Sum256([]byte(home))
 	s := &Sandbox{
-		given: filepath.Clean(o.Home), home: home, first: o.FirstUID, last: o.LastUID,
+		given: filepath.Clean(o.Home), home: home, first: o.FirstUID, last: o.LastUID, binds: o.Binds,
 		next: o.FirstUID + (int(sum[0])<<16|int(sum[1])<<8|int(sum[2]))%(o.LastUID-o.FirstUID+1),
 	}
 	if s.tree, err = cgroup.Open(hex.EncodeToString(sum[:6])); err != nil {

@@ -125,6 +125,13 @@ func (b *viewBuilder) collect() error {
 	for _, path := range v.Writable {
 		add(&b.shown, path, path, readWrite)
 	}
+	for _, m := range v.Mounts {
+		if err == nil {
+			var fd int
+			fd, err = b.mount(m)
+			b.shown = append(b.shown, tree{path: m.Path, fd: fd})
+		}
+	}
 	add(&b.extra, "/etc/passwd", v.Passwd, readOnly)
 	add(&b.extra, "/etc/group", v.Group, readOnly)
 	// A directory comes before what is in it.
@@ -139,6 +146,11 @@ func (b *viewBuilder) clone(home int, path string, attr uint64) (int, error) {
 		return -1, err
 	}
 	defer closeFD(at)
+	return b.cloneOf(at, path, attr)
+}
+
+// cloneOf copies the mount of an open directory or file.
+func (b *viewBuilder) cloneOf(at int, path string, attr uint64) (int, error) {
 	fd, err := b.keep(unix.OpenTree(at, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE))
 	if err != nil {
 		return -1, fmt.Errorf("cloning %s: %w", path, err)
@@ -172,16 +184,18 @@ func (b *viewBuilder) attachAt(treeFD int, path string) (int, error) {
 	return b.keep(unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0))
 }
 
-// memory makes a file system in memory.
-func (b *viewBuilder) memory(mode, size string) (int, error) {
+// memory makes a file system in memory; options are names and values.
+func (b *viewBuilder) memory(mode, size string, options ...string) (int, error) {
 	maker, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("making a tmpfs: %w", err)
 	}
 	defer closeFD(maker)
-	err = errors.Join(
-		unix.FsconfigSetString(maker, "mode", mode), unix.FsconfigSetString(maker, "size", size), unix.FsconfigCreate(maker))
-	if err != nil {
+	options = append([]string{"mode", mode, "size", size}, options...)
+	for i := 0; i < len(options); i += 2 {
+		err = errors.Join(err, unix.FsconfigSetString(maker, options[i], options[i+1]))
+	}
+	if err = errors.Join(err, unix.FsconfigCreate(maker)); err != nil {
 		return -1, fmt.Errorf("making a tmpfs: %w", err)
 	}
 	return b.keep(unix.Fsmount(maker, unix.FSMOUNT_CLOEXEC, readWrite|unix.MOUNT_ATTR_NOEXEC))

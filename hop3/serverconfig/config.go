@@ -51,6 +51,8 @@ type Config struct {
 	WaitingBuilds    int
 	BuildTimeout     time.Duration
 	KeepReleases     int
+	MinFreeSpace     int64 // bytes
+	MinFreeFiles     int
 	PortRange        PortRange
 	LogMaxSize       int64 // bytes
 
@@ -60,14 +62,25 @@ type Config struct {
 	LimitsDefault hop3.Limits
 	LimitsCeiling hop3.Limits
 	BuildMemory   int64 // bytes; 0 for a share of the machine's
+	StrictBuilds  bool
+
+	BindAllow []hop3.BindRule // what volumes of type bind may be
+	TmpfsMax  int64           // bytes of an instance's volumes in memory; 0 for none
+
+	PortsStrict bool
 
 	MaxPushSize       int64 // bytes
+	CloneAllowPrivate bool
+	PreviewsMax       int
+	PreviewExpiry     time.Duration
+	PreviewSleep      time.Duration
 	MaxArchiveSize    int64 // bytes
 	MaxExtractedSize  int64 // bytes
 	MaxArchiveMembers int
 
 	LogLevel string // debug, info, warn or error
 	ACME     ACME
+	Operator string // the address of who runs the server; that of ACME unless set
 
 	// Inert are the keys that were set and have no effect in this Hop3.
 	Inert []string
@@ -145,10 +158,21 @@ func Load(o Options) (*Config, error) {
 			c.Inert = append(c.Inert, k.name)
 		}
 	}
+	if c.Operator == "" {
+		c.Operator = c.ACME.Email
+	}
 	if err := c.checkPorts(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Ports are the ports that the server listens on itself, with their settings'
+// names.
+func (c *Config) Ports() map[int]string {
+	ports := map[int]string{c.Port: "HOP3_PORT", c.HTTPPort: "HTTP_PORT", c.HTTPSPort: "HTTPS_PORT", c.SSHPort: "SSH_PORT"}
+	delete(ports, 0)
+	return ports
 }
 
 // checkPorts reports two uses of one port.

@@ -76,11 +76,11 @@ func settings(path string, data []byte) (map[string]value, error) {
 			if before, twice := values[k.name]; twice {
 				return nil, hop3.Errorf(hop3.CodeInvalid, "%s: %s was set before, in %s", at, k.name, before.source)
 			}
-			text, err := scalar(e.Value())
+			written, err := text(e.Value(), k.list)
 			if err != nil {
 				return nil, hop3.Errorf(hop3.CodeInvalid, "%s: %s %w", at, name, err)
 			}
-			values[k.name] = value{text: text, source: at}
+			values[k.name] = value{text: written, source: at}
 		}
 	}
 	if err := p.Error(); err != nil {
@@ -102,15 +102,30 @@ func dotted(p *unstable.Parser, e *unstable.Node) (name string, line int) {
 	return strings.Join(parts, "."), line
 }
 
-func scalar(node *unstable.Node) (string, error) {
-	switch node.Kind {
-	case unstable.String, unstable.Bool:
+// text is a value as the environment would have it.
+func text(node *unstable.Node, mayBeList bool) (string, error) {
+	switch {
+	case node.Kind == unstable.String || node.Kind == unstable.Bool:
 		return string(node.Data), nil
-	case unstable.Integer, unstable.Float:
+	case node.Kind == unstable.Integer || node.Kind == unstable.Float:
 		return strings.ReplaceAll(string(node.Data), "_", ""), nil
+	case node.Kind == unstable.Array && mayBeList:
+		return list(node)
 	default:
 		return "", errors.New("must be a string, a number, true or false")
 	}
+}
+
+// list writes a list as the environment does: with commas.
+func list(node *unstable.Node) (string, error) {
+	var words []string
+	for it := node.Children(); it.Next(); {
+		if e := it.Node(); e.Kind != unstable.String || strings.Contains(string(e.Data), ",") {
+			return "", errors.New("must be a list of strings without commas")
+		}
+		words = append(words, string(it.Node().Data))
+	}
+	return strings.Join(words, ","), nil
 }
 
 func unknownKey(at, name string) error {

@@ -16,6 +16,7 @@ type key struct {
 	fallbackFor func(machine) string
 	set         func(c *Config, text string) error
 	show        func(text string) string // hides secrets; nil shows all
+	list        bool                     // a file may have it as a list; else commas separate it
 	inert       bool                     // known, without effect
 	doc         string
 }
@@ -90,6 +91,12 @@ var keys = append([]key{
 	{name: "KEEP_RELEASES", fallback: "5",
 		set: to(func(c *Config) *int { return &c.KeepReleases }, number(1, 1000)),
 		doc: "releases of an app whose files are kept"},
+	{name: "MIN_FREE_SPACE", fallback: "256M",
+		set: to(func(c *Config) *int64 { return &c.MinFreeSpace }, size),
+		doc: "how much of the disk must be free for a deploy to begin"},
+	{name: "MIN_FREE_FILES", fallback: "10000",
+		set: to(func(c *Config) *int { return &c.MinFreeFiles }, number(0, 1<<30)),
+		doc: "how many files the disk must have room for then, where it counts them"},
 	{name: "PORT_RANGE", fallback: "20000-29999",
 		set: to(func(c *Config) *PortRange { return &c.PortRange }, portRange),
 		doc: "the ports apps get"},
@@ -126,9 +133,33 @@ var keys = append([]key{
 	{name: "BUILD_MEMORY",
 		set: to(func(c *Config) *int64 { return &c.BuildMemory }, optional(size)),
 		doc: "the memory of one build, as 2G; empty for three quarters of the machine's"},
+	{name: "PORTS_STRICT", fallback: "false",
+		set: to(func(c *Config) *bool { return &c.PortsStrict }, boolean),
+		doc: "refuse [[ports]] with a source other than any, which is the firewall's to enforce, instead of a warning"},
+	{name: "VOLUMES_BIND_ALLOW", list: true,
+		set: to(func(c *Config) *[]hop3.BindRule { return &c.BindAllow }, optional(bindRules)),
+		doc: "directories of the host that apps may have as volumes of type bind, separated by commas; with :ro only for reading"},
+	{name: "VOLUMES_TMPFS_MAX", fallback: "256M",
+		set: to(func(c *Config) *int64 { return &c.TmpfsMax }, sizeOrOff),
+		doc: "the most that the volumes in memory of one instance may hold together; 0 or off for no such volumes"},
+	{name: "STRICT_BUILDS", fallback: "false",
+		set: to(func(c *Config) *bool { return &c.StrictBuilds }, boolean),
+		doc: "refuse what a later build could get otherwise, as packages without a lockfile, instead of a warning"},
 	{name: "MAX_PUSH_SIZE", fallback: "1G",
 		set: to(func(c *Config) *int64 { return &c.MaxPushSize }, size),
 		doc: "the largest git push"},
+	{name: "PREVIEWS_MAX", fallback: "10",
+		set: to(func(c *Config) *int { return &c.PreviewsMax }, number(0, 1000)),
+		doc: "previews of an app at a time; 0 for none"},
+	{name: "PREVIEW_EXPIRY_HOURS", fallback: "168",
+		set: to(func(c *Config) *time.Duration { return &c.PreviewExpiry }, hours),
+		doc: "how long a preview lasts after its last push"},
+	{name: "PREVIEW_SLEEP_AFTER", fallback: "15m",
+		set: to(func(c *Config) *time.Duration { return &c.PreviewSleep }, duration),
+		doc: "after how long without a request a preview sleeps"},
+	{name: "CLONE_ALLOW_PRIVATE", fallback: "false",
+		set: to(func(c *Config) *bool { return &c.CloneAllowPrivate }, boolean),
+		doc: "let apps be fetched from addresses of this machine and its own networks"},
 	{name: "HOP3_MAX_ARCHIVE_SIZE", fallback: "1G",
 		set: to(func(c *Config) *int64 { return &c.MaxArchiveSize }, size),
 		doc: "the largest uploaded archive"},
@@ -147,6 +178,9 @@ var keys = append([]key{
 	{name: "ACME_EMAIL",
 		set: to(func(c *Config) *string { return &c.ACME.Email }, anyText),
 		doc: "the address given to the certificate authority"},
+	{name: "OPERATOR_EMAIL",
+		set: to(func(c *Config) *string { return &c.Operator }, anyText),
+		doc: "the address that apps get for email = \"operator\" in [admin]; empty for that of ACME_EMAIL"},
 	{name: "ACME_SERVER",
 		set: to(func(c *Config) *string { return &c.ACME.Server }, optional(httpsURL)),
 		doc: "the URL of the certificate authority's directory; empty for Let's Encrypt"},
@@ -167,7 +201,7 @@ var keys = append([]key{
 		doc: "its settings, as a JSON object"},
 }, inert(
 	"HOP3_USER", "MODE", "HOP3_DEBUG", "HOP3_UNSAFE", "HOP3_SKIP_CONFIG_VALIDATION",
-	"OPERATOR_EMAIL", "EXPOSE_DEFAULT_SOURCE", "CATALOG_SOURCE_URL",
+	"EXPOSE_DEFAULT_SOURCE", "CATALOG_SOURCE_URL",
 	"HOP3_EXTRA_PG_EXTENSIONS", "HOP3_S3_BACKEND",
 )...)
 

@@ -216,6 +216,52 @@ func size(text string) (int64, error) {
 	return n << shift, nil
 }
 
+func sizeOrOff(text string) (int64, error) {
+	if text == "0" || strings.EqualFold(text, "off") {
+		return 0, nil
+	}
+	n, err := size(text)
+	if err != nil {
+		return 0, fmt.Errorf("%w, or off", err)
+	}
+	return n, nil
+}
+
+// notBound are directories that no app may have: with them it had the server,
+// or the machine. What lies in the first ones, or around the last one, neither.
+var notBound = struct{ below, around []string }{[]string{"/proc", "/sys", "/dev", "/run"}, []string{"/etc/hop3"}}
+
+// bindRules is "/srv/media,/srv/docs:ro".
+func bindRules(text string) ([]hop3.BindRule, error) {
+	var rules []hop3.BindRule
+	for word := range strings.SplitSeq(text, ",") {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			continue
+		}
+		path, readOnly := strings.CutSuffix(word, ":ro")
+		path = strings.TrimSuffix(path, "/")
+		if err := hop3.ValidateBindSource(path); err != nil {
+			return nil, fmt.Errorf("%q is not the absolute path of a directory, with or without \":ro\"", word)
+		}
+		for _, dir := range notBound.below {
+			if within(dir, path) {
+				return nil, fmt.Errorf("%q is the system's, and not for apps", path)
+			}
+		}
+		for _, dir := range notBound.around {
+			if within(dir, path) || within(path, dir) {
+				return nil, fmt.Errorf("%q holds, or is, %s, which is not for apps", path, dir)
+			}
+		}
+		rules = append(rules, hop3.BindRule{Path: path, ReadOnly: readOnly})
+	}
+	return rules, nil
+}
+
+// within reports whether path is dir or below it.
+func within(dir, path string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
 func logLevel(text string) (string, error) {
 	level := strings.ToLower(text)
 	if level == "warning" {

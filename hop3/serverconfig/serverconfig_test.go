@@ -192,3 +192,27 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+func TestDirectoriesOfTheHost(t *testing.T) {
+	want := []hop3.BindRule{{Path: "/srv/media"}, {Path: "/srv/docs", ReadOnly: true}}
+	o := world(0, map[string]string{"VOLUMES_BIND_ALLOW": "/srv/media/, /srv/docs:ro", "VOLUMES_TMPFS_MAX": "off"})
+	if c := load(t, o); !slices.Equal(c.BindAllow, want) || c.TmpfsMax != 0 {
+		t.Errorf("got %+v and %d", c.BindAllow, c.TmpfsMax)
+	}
+	o = world(0, nil)
+	o.NoFiles, o.File = false, write(t, "volumes_bind_allow = [\"/srv/media\", \"/srv/docs:ro\"]\n")
+	if c := load(t, o); !slices.Equal(c.BindAllow, want) || c.TmpfsMax != 256<<20 {
+		t.Errorf("got %+v and %d", c.BindAllow, c.TmpfsMax)
+	}
+	for _, bad := range []string{"/", "srv", "/srv/../etc", "/proc", "/sys/kernel", "/dev", "/run/hop3", "/etc", "/etc/hop3"} {
+		if _, err := Load(world(0, map[string]string{"VOLUMES_BIND_ALLOW": bad})); err == nil {
+			t.Errorf("%s is allowed", bad)
+		}
+	}
+	for _, text := range []string{"volumes_bind_allow = [\"/a,/b\"]", "volumes_bind_allow = [1]", "volumes_bind_allow = {}"} {
+		o.File = write(t, text)
+		if _, err := Load(o); hop3.CodeOf(err) != hop3.CodeInvalid {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

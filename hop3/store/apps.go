@@ -12,7 +12,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, http, created_by, created_at, updated_at`
+const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, spec, created_by, created_at, updated_at, accounts`
 
 // Apps returns all apps, ordered by name.
 func (db *DB) Apps(ctx context.Context) ([]hop3.App, error) {
@@ -40,17 +40,21 @@ func (db *DB) CreateApp(ctx context.Context, app hop3.App) error {
 	if app.State == 0 {
 		app.State = hop3.StateStopped
 	}
-	env, scale, http, err := db.encodeApp(app)
+	env, scale, spec, err := db.encodeApp(app)
+	if err != nil {
+		return err
+	}
+	accounts, err := db.sealAccounts(app)
 	if err != nil {
 		return err
 	}
 	label := hop3.HostLabel(app.Name)
 	return db.change(ctx, func(tx *sql.Tx) error {
 		created, err := exec(ctx, tx, `INSERT INTO apps (name, label, state, error, deploy_branch, live,
-				last_release, env, scale, asleep, http, created_by, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`,
+				last_release, env, scale, asleep, spec, created_by, created_at, updated_at, accounts)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
 			app.Name, label, int(app.State), clean(app.Error), app.DeployBranch, app.Live,
-			env, scale, app.Asleep, http, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt))
+			env, scale, app.Asleep, spec, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts)
 		if err != nil {
 			return fmt.Errorf("creating app %s: %w", app.Name, err)
 		}
@@ -82,14 +86,18 @@ func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App)
 			return err
 		}
 		app.Name, app.UpdatedAt = name, now()
-		env, scale, http, err := db.encodeApp(app)
+		env, scale, spec, err := db.encodeApp(app)
+		if err != nil {
+			return err
+		}
+		accounts, err := db.sealAccounts(app)
 		if err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE apps SET state = $1, error = $2, deploy_branch = $3, live = $4,
-				env = $5, scale = $6, asleep = $7, http = $8, created_by = $9, created_at = $10, updated_at = $11 WHERE name = $12`,
-			int(app.State), clean(app.Error), app.DeployBranch, app.Live, env, scale, app.Asleep, http,
-			app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), name)
+				env = $5, scale = $6, asleep = $7, spec = $8, created_by = $9, created_at = $10, updated_at = $11, accounts = $12 WHERE name = $13`,
+			int(app.State), clean(app.Error), app.DeployBranch, app.Live, env, scale, app.Asleep, spec,
+			app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts, name)
 		if err != nil {
 			return fmt.Errorf("updating app %s: %w", name, err)
 		}
@@ -127,35 +135,30 @@ func (db *DB) app(ctx context.Context, q querier, name string) (hop3.App, error)
 }
 
 func (db *DB) scanApp(row scanner) (app hop3.App, err error) {
-	var env, scale, http string
+	var env, scale, spec, accounts string
 	var created, updated int64
 	if err := row.Scan(&app.Name, &app.State, &app.Error, &app.DeployBranch, &app.Live,
-		&env, &scale, &app.Asleep, &http, &app.CreatedBy, &created, &updated); err != nil {
+		&env, &scale, &app.Asleep, &spec, &app.CreatedBy, &created, &updated, &accounts); err != nil {
 		return hop3.App{}, err
 	}
 	app.CreatedAt, app.UpdatedAt = fromMicros(created), fromMicros(updated)
 	if app.Env, err = db.seal.openEnv(appPlace(app.Name), env); err != nil {
 		return hop3.App{}, err
 	}
+	if err := db.openAccounts(&app, accounts); err != nil {
+		return hop3.App{}, err
+	}
 	if err := json.Unmarshal([]byte(scale), &app.Scale); err != nil {
 		return hop3.App{}, fmt.Errorf("reading the scale of app %s: %w", app.Name, err)
 	}
-	var h appHTTP
-	if err := json.Unmarshal([]byte(http), &h); err != nil {
-		return hop3.App{}, fmt.Errorf("reading the HTTP settings of app %s: %w", app.Name, err)
-	}
-	app.HTTP, app.Maintenance = h.Settings, h.Maintenance
-	return app, nil
+	return app, db.openSpec(&app, spec)
 }
 
-// appHTTP is the column http.
-type appHTTP struct {
-	Settings    hop3.HTTPSettings `json:"settings,omitempty"`
-	Maintenance *hop3.Maintenance `json:"maintenance,omitempty"`
-}
-
-func (db *DB) encodeApp(app hop3.App) (env, scale, http string, err error) {
+func (db *DB) encodeApp(app hop3.App) (env, scale, spec string, err error) {
 	if env, err = db.seal.sealEnv(appPlace(app.Name), app.Env); err != nil {
+		return "", "", "", err
+	}
+	if spec, err = db.sealSpec(app); err != nil {
 		return "", "", "", err
 	}
 	counts := app.Scale
@@ -163,11 +166,7 @@ func (db *DB) encodeApp(app hop3.App) (env, scale, http string, err error) {
 		counts = map[string]int{}
 	}
 	text, err := json.Marshal(counts)
-	if err != nil {
-		return "", "", "", err
-	}
-	requests, err := json.Marshal(appHTTP{app.HTTP, app.Maintenance})
-	return env, string(text), string(requests), err
+	return env, string(text), spec, err
 }
 
 // appPlace names the place of an app's sealed variables. No app's name

@@ -11,8 +11,9 @@ import (
 
 // Commit makes a release the live one: it becomes live, the one that was
 // becomes retired, the app's Live, State and Error change, and the app's hosts
-// become exactly the release's, in one transaction; the app is not asleep. It returns a CodeConflict
-// error naming the owner when a host belongs to another app. Committing the
+// and ports become exactly the release's, in one transaction; the app is not
+// asleep. It returns a CodeConflict error naming the owner when one of them
+// belongs to another app. Committing the
 // live release again changes nothing but those.
 func (db *DB) Commit(ctx context.Context, app string, number int) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
@@ -21,6 +22,9 @@ func (db *DB) Commit(ctx context.Context, app string, number int) error {
 			return err
 		}
 		if err := claimHosts(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := claimPorts(ctx, tx, app, r.Ports); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE releases SET status = $1 WHERE app = $2 AND status = $3 AND number <> $4",

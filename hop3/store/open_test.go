@@ -112,7 +112,7 @@ func TestSQLiteFilesArePrivate(t *testing.T) {
 func TestSecretsAreSealed(t *testing.T) {
 	home := t.TempDir()
 	db := open(t, "", home, store.WithSecret(secret))
-	app := hop3.App{Name: "blog", Env: hop3.Env{"PASSWORD": "correct horse battery staple"}}
+	app := hop3.App{Admin: &hop3.Account{Password: "correct horse too"}, Name: "blog", Env: hop3.Env{"PASSWORD": "correct horse battery staple"}}
 	if err := db.CreateApp(t.Context(), app); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestSecretsAreSealed(t *testing.T) {
 
 	// What was sealed for one app opens for no other.
 	rawExec(t, "sqlite3", filepath.Join(home, "hop3.db"), `INSERT INTO apps
-		SELECT 'thief', 'thief', state, error, deploy_branch, live, last_release, env, scale, created_by, created_at, updated_at, asleep, http
+		SELECT 'thief', 'thief', state, error, deploy_branch, live, last_release, env, scale, created_by, created_at, updated_at, asleep, accounts, spec
 		FROM apps WHERE name = 'blog'`)
 	db = closing(t, open(t, "", home, store.WithSecret(secret)))
 	if got, err := db.App(t.Context(), "blog"); err != nil || got.Env["PASSWORD"] != app.Env["PASSWORD"] {

@@ -33,6 +33,10 @@ type releaseSpec struct {
 	Limits       hop3.Limits             `json:"limits,omitzero"`
 	Scaling      map[string]hop3.Scaling `json:"scaling,omitempty"`
 	Cron         []hop3.CronEntry        `json:"cron,omitempty"`
+	Volumes      []hop3.Volume           `json:"volumes,omitempty"`
+	Ports        []hop3.Port             `json:"ports,omitempty"`
+	Static       map[string]string       `json:"static,omitempty"`
+	Keep         int                     `json:"keep,omitempty"`
 	Ref          *hop3.RefMove           `json:"ref,omitempty"`
 	Took         time.Duration           `json:"took,omitempty"`
 }
@@ -175,6 +179,7 @@ func (db *DB) scanRelease(row scanner) (r hop3.Release, err error) {
 	r.Hosts, r.AllowHTTP, r.Ref, r.Took = s.Hosts, s.AllowHTTP, s.Ref, s.Took
 	r.Origins, r.Limits, r.Scaling, r.Cron = s.Origins, s.Limits, s.Scaling, s.Cron
 	r.HTTP, r.HTTPLayers = s.HTTP, s.HTTPLayers
+	r.Volumes, r.Ports, r.Static, r.Keep = s.Volumes, s.Ports, s.Static, s.Keep
 	return r, nil
 }
 
@@ -185,9 +190,10 @@ func (db *DB) encodeRelease(r hop3.Release) (env, spec string, err error) {
 	text, err := json.Marshal(releaseSpec{
 		Commit: r.Commit, Branch: r.Branch, Author: r.Author, Subject: r.Subject, User: r.User,
 		Artifact: r.Artifact, Processes: r.Processes, Health: r.Health, StartTimeout: r.StartTimeout,
+		HTTP: r.HTTP, HTTPLayers: r.HTTPLayers,
 		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref, Took: r.Took,
 		Origins: r.Origins, Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
-		HTTP: r.HTTP, HTTPLayers: r.HTTPLayers,
+		Volumes: r.Volumes, Ports: r.Ports, Static: r.Static, Keep: r.Keep,
 	})
 	return env, string(text), err
 }

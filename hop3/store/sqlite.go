@@ -12,8 +12,7 @@ import (
 	"runtime"
 	"time"
 
-	// The driver "sqlite3".
-	_ "github.com/mattn/go-sqlite3"
+	"github.com/mattn/go-sqlite3" // also the driver "sqlite3"
 	"github.com/pressly/goose/v3"
 	"golang.org/x/sys/unix"
 
@@ -95,4 +94,10 @@ func (s sqlite) lock(ctx context.Context, _ *sql.DB) (func(), error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// isFull reports whether SQLite failed because the disk is full.
+func isFull(err error) bool {
+	var e sqlite3.Error
+	return errors.As(err, &e) && (e.Code == sqlite3.ErrFull || e.SystemErrno == unix.ENOSPC || e.SystemErrno == unix.EDQUOT)
 }

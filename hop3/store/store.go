@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
@@ -102,7 +103,12 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // change runs f in a transaction that is the only one writing, and commits it
 // unless f returns an error. f must not call another method of db.
-func (db *DB) change(ctx context.Context, f func(tx *sql.Tx) error) error {
+func (db *DB) change(ctx context.Context, f func(tx *sql.Tx) error) (err error) {
+	defer func() {
+		if isFull(err) {
+			err = fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+		}
+	}()
 	tx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)

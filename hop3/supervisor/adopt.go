@@ -22,10 +22,14 @@ func (i *instance) adopt(ctx context.Context) (*process, error) {
 	if old == nil {
 		return nil, nil
 	}
+	exit := ""
 	if old.Boot == i.s.states.boot || old.Boot == "" {
 		p, err := i.find(old)
 		if p != nil || err != nil {
 			return p, err
+		}
+		if old.Container != "" && old.PID != 0 {
+			exit = i.lastExit(old) // the container knows, as long as it is there
 		}
 		if err := i.s.forget(ctx, old.child()); err != nil {
 			return nil, err
@@ -38,7 +42,9 @@ func (i *instance) adopt(ctx context.Context) (*process, error) {
 	rec.Restarts, rec.LastExit = old.Restarts, old.LastExit
 	if old.PID != 0 {
 		rec.Restarts++
-		rec.LastExit = i.lastExit(old)
+		if rec.LastExit = exit; exit == "" {
+			rec.LastExit = i.lastExit(old)
+		}
 	}
 	if hop3.ServesHTTP(r.Type) && old.Port != 0 {
 		if rec.Port, err = i.s.ports.lease(i.marker, old.Port); err != nil {
@@ -59,7 +65,7 @@ func (i *instance) find(old *record) (*process, error) {
 		return nil, err
 	}
 	p, ok := openProcess(old.PID, old.Start)
-	if !ok && i.s.options.Launcher != nil && old.PID != 0 {
+	if !ok && i.s.launcher(old) != nil && old.PID != 0 {
 		found := *old
 		found.PID = 0
 		if err := i.s.identify(&found); err != nil {
@@ -86,6 +92,8 @@ func (i *instance) lastExit(old *record) string {
 	switch {
 	case old.Boot == i.s.states.boot && i.s.oomKills(i.group) > old.OOMKills:
 		return outOfMemory(i.launch.Limits)
+	case old.Container != "":
+		return i.s.containerExit(old.Container, i.launch.Limits)
 	case i.s.options.Launcher != nil:
 		return i.s.options.Launcher.Exit(old.child())
 	}
@@ -122,8 +130,8 @@ func (s *Supervisor) identify(r *record) error {
 
 // leads reports whether a process of an instance can be its main one.
 func (s *Supervisor) leads(p procfs.Process, r *record) bool {
-	if s.options.Launcher != nil {
-		if pid, ok := s.options.Launcher.Find(r.child()); ok {
+	if l := s.launcher(r); l != nil {
+		if pid, ok := l.Find(r.child()); ok {
 			return p.PID == pid
 		}
 	}

@@ -14,8 +14,16 @@ import (
 func (r *record) child() Child {
 	return Child{
 		ID: r.id(), Process: hop3.Process{Type: r.Type}, Ordinal: r.Ordinal,
-		Marker: r.Marker, LogFile: r.LogFile, Port: r.Port, Socket: r.Socket,
+		Marker: r.Marker, LogFile: r.LogFile, Port: r.Port, Socket: r.Socket, Container: r.Container,
 	}
+}
+
+// launcher returns what starts an instance, nil for a fork.
+func (s *Supervisor) launcher(r *record) Launcher {
+	if r.Container != "" {
+		return nil
+	}
+	return s.options.Launcher
 }
 
 // child is the instance as a Launcher sees it; its place is made by launched.
@@ -32,8 +40,8 @@ func (i *instance) address(r *record) error {
 	if !hop3.ServesHTTP(r.Type) {
 		return nil
 	}
-	if i.s.options.Launcher != nil {
-		if r.Socket = i.s.options.Launcher.Socket(i.child()); r.Socket != "" {
+	if l := i.s.launcher(r); l != nil {
+		if r.Socket = l.Socket(i.child()); r.Socket != "" {
 			i.s.ports.release(r.Port, i.marker)
 			r.Port = 0
 			return nil
@@ -53,6 +61,9 @@ func (i *instance) address(r *record) error {
 
 // run starts the instance's process, by the Launcher where there is one.
 func (i *instance) run(ctx context.Context, plan *sandbox.Plan, log *os.File) (*process, error) {
+	if i.launch.Container != nil {
+		return i.runContainer(ctx, plan, log)
+	}
 	c := i.child()
 	if i.s.options.Launcher == nil {
 		return startProcess(c.Argv, i.launch.Dir, c.Env, log, plan)
@@ -75,6 +86,9 @@ func (i *instance) run(ctx context.Context, plan *sandbox.Plan, log *os.File) (*
 // the process table where it is our child.
 func (i *instance) exit(pid int) string {
 	exit := reap(pid)
+	if r := i.record(); r.Container != "" {
+		return i.s.containerExit(r.Container, i.launch.Limits)
+	}
 	if i.s.options.Launcher != nil {
 		exit = i.s.options.Launcher.Exit(i.child())
 	}

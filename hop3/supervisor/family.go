@@ -2,7 +2,9 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -42,13 +44,22 @@ type family struct {
 	// put there. Once the main processes have ended they have nothing to do,
 	// and are not waited for.
 	attendants map[int]uint64
+	// containers are those that the main processes are attached to. They go
+	// with the family.
+	containers map[string]int // name -> pid
+	engine     hop3.ContainerEngine
+	remove     func(containers ...string) error
 }
 
 func (s *Supervisor) familyOf(records ...record) family {
-	f := family{box: s.options.Sandbox, mains: make(map[int]uint64), markers: make(map[string]bool), seen: make(map[int]uint64), attendants: make(map[int]uint64)}
+	f := family{box: s.options.Sandbox, mains: make(map[int]uint64), markers: make(map[string]bool), seen: make(map[int]uint64), attendants: make(map[int]uint64),
+		containers: make(map[string]int), engine: s.options.Containers, remove: s.removeContainers}
 	for _, r := range records {
 		f.markers[r.Marker] = true
 		f.groups = append(f.groups, r.group())
+		if r.Container != "" {
+			f.containers[r.Container] = r.PID
+		}
 		if r.PID > 1 && r.Boot == s.states.boot {
 			f.mains[r.PID] = r.Start
 		}
@@ -62,8 +73,12 @@ func (f family) end(ctx context.Context) error {
 	if err := f.terminate(); err != nil {
 		return err
 	}
-	if gone, err := f.await(ctx); gone || err != nil {
+	gone, err := f.await(ctx)
+	if err != nil {
 		return err
+	}
+	if gone {
+		return f.removeContainers()
 	}
 	return f.kill()
 }
@@ -93,7 +108,7 @@ func (f family) terminate() error {
 		return err
 	}
 	f.attend(members)
-	groups := make(map[int]bool)
+	groups := f.terminateContainers()
 	for _, p := range members {
 		target := p.PID
 		if _, ok := f.mains[p.Group]; ok {
@@ -108,8 +123,19 @@ func (f family) terminate() error {
 	return nil
 }
 
-// kill kills until none is left: what is killed may just have started another.
+// kill kills until none is left, and removes the containers.
 func (f family) kill() error {
+	err := f.killProcesses()
+	return errors.Join(err, f.removeContainers())
+}
+
+func (f family) removeContainers() error {
+	return f.remove(slices.Collect(maps.Keys(f.containers))...)
+}
+
+// killProcesses kills until none is left: what is killed may just have started
+// another.
+func (f family) killProcesses() error {
 	deadline := time.Now().Add(killTimeout)
 	f.killGroups(deadline)
 	for delay := time.Millisecond; ; delay = min(delay*2, 100*time.Millisecond) {

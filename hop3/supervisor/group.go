@@ -36,10 +36,16 @@ func (s *Supervisor) prepare(l *hop3.Launch, group, capped string) (*sandbox.Pla
 	if s.options.Sandbox == nil {
 		return nil, nil
 	}
-	plan, err := s.options.Sandbox.Prepare(sandbox.Spec{
+	spec := sandbox.Spec{
 		App: l.ID.App, Group: group, Capped: capped, Limits: l.Limits,
-		AppDir: l.AppDir, Writable: l.Writable, ReadOnly: l.ReadOnly,
-	})
+		AppDir: l.AppDir, Writable: l.Writable, ReadOnly: l.ReadOnly, Dir: l.Dir, Volumes: l.Volumes,
+	}
+	if l.Container != nil {
+		// The engine's client has the server's rights, which the engine asks
+		// for, and runs nothing of the app's. The engine sets the limits.
+		spec = sandbox.Spec{App: l.ID.App, Group: group, Capped: capped}
+	}
+	plan, err := s.options.Sandbox.Prepare(spec)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the place of %s: %w", group, err)
 	}
@@ -150,6 +156,7 @@ func (s *Supervisor) limited() []*instance {
 // forget makes sure that nobody but this supervisor starts the instances
 // again.
 func (s *Supervisor) forget(ctx context.Context, children ...Child) error {
+	children = slices.DeleteFunc(children, func(c Child) bool { return c.Container != "" })
 	if s.options.Launcher == nil {
 		return nil
 	}

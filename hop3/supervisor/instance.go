@@ -42,6 +42,9 @@ func (s *Supervisor) newInstance(l *hop3.Launch, p hop3.Process, ordinal int) *i
 		App:    l.ID.App, Release: l.ID.Number, Type: p.Type, Ordinal: ordinal,
 		Command: p.Command, LogFile: logFile(l, p.Type, ordinal),
 	}
+	if l.Container != nil {
+		rec.Container = containerName(l.ID, p.Type, ordinal)
+	}
 	return &instance{
 		s: s, launch: l, process: p, ordinal: ordinal, marker: rec.Marker, group: rec.group(),
 		done:  make(chan struct{}),
@@ -71,11 +74,15 @@ func (i *instance) update(change func(*record), state hop3.InstanceState) record
 	return i.rec
 }
 
-// supervise starts the instance again whenever it ends, until ctx does.
+// supervise starts the instance again whenever it ends, until ctx does. When it
+// could not be started at all, p is nil.
 func (i *instance) supervise(ctx context.Context, p *process) {
 	failures := 0 // runs in a row that ended soon
 	for {
-		exit, err := i.oversee(ctx, p)
+		exit, err := i.record().LastExit, error(nil)
+		if p != nil {
+			exit, err = i.oversee(ctx, p)
+		}
 		if err != nil {
 			return
 		}

@@ -46,4 +46,7 @@ type Child struct {
 	LogFile string
 	Port    int    // 0 when it serves no HTTP or has a Socket
 	Socket  string // "" when it has a Port
+	// Container is the name of the container it runs in: then it is none of
+	// the Launcher's.
+	Container string
 }

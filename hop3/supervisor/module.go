@@ -20,7 +20,13 @@ type Native struct {
 	PortMax int `json:"port_max,omitempty"`
 	// The size at which an app's log file is rotated; 10 MiB unless set.
 	LogMaxBytes int64 `json:"log_max_bytes,omitempty"`
+
+	containers hop3.ContainerEngine
 }
+
+// UseContainers has releases that are images run by an engine. It is called
+// before Open.
+func (n *Native) UseContainers(e hop3.ContainerEngine) { n.containers = e }
 
 // CaddyModule tells Caddy about the module.
 func (Native) CaddyModule() caddy.ModuleInfo {
@@ -39,6 +45,7 @@ func (n *Native) Open(runDir string, box *sandbox.Sandbox, logger *zap.Logger) (
 		PortMin:     n.PortMin,
 		PortMax:     n.PortMax,
 		LogMaxBytes: n.LogMaxBytes,
+		Containers:  n.containers,
 		Logger:      logger,
 	})
 }

@@ -33,20 +33,21 @@ func (s *Supervisor) Run(ctx context.Context, launch hop3.Launch, cmd hop3.OneOf
 	if err := validate(launch); err != nil {
 		return 0, err
 	}
-	o, err := s.newOneOff(launch, cmd)
+	o, err := s.newOneOff(ctx, launch, cmd)
 	if err != nil {
 		return 0, err
 	}
 	defer s.removeGroup(o.group)
 	finish, err := o.start()
 	if err != nil {
-		return 0, err
+		return 0, errors.Join(err, s.removeContainers(o.container))
 	}
 	waitChild(ctx, o.cmd.Process.Pid)
 	// Until cmd.Wait the group's name cannot pass to another. What is left
 	// would keep the output open.
 	_ = unix.Kill(-o.cmd.Process.Pid, unix.SIGKILL)
-	left := s.oneOffFamily(o.marker, o.group).kill()
+	ranOut := o.container != "" && strings.HasPrefix(s.containerExit(o.container, launch.Limits), "out of memory")
+	left := s.oneOffFamily(o.marker, o.group, o.container).kill()
 	err = o.cmd.Wait()
 	finish()
 	if ctx.Err() != nil {
@@ -56,7 +57,7 @@ func (s *Supervisor) Run(ctx context.Context, launch hop3.Launch, cmd hop3.OneOf
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 		return 0, fmt.Errorf("running %q: %w", o.cmd.Args[0], err)
 	}
-	if s.oomKills(o.group) > 0 {
+	if ranOut || s.oomKills(o.group) > 0 {
 		o.say("the command ran " + outOfMemory(launch.Limits))
 	}
 	return exitCode(o.cmd.ProcessState), left
@@ -68,14 +69,14 @@ const oneOffPrefix = "%run-"
 
 func oneOffGroup(app, id string) string { return fmt.Sprintf("apps/%s/run-%s", app, id) }
 
-func (s *Supervisor) oneOffFamily(marker, group string) family {
-	f := s.familyOf(record{Marker: marker})
+func (s *Supervisor) oneOffFamily(marker, group, container string) family {
+	f := s.familyOf(record{Marker: marker, Container: container})
 	f.groups = []string{group}
 	return f
 }
 
 // endOneOffs kills the one-off commands that a server left running which was
-// killed itself: their callers are gone.
+// killed itself: their callers are gone. What they had of containers is swept.
 func (s *Supervisor) endOneOffs() error {
 	all, err := procfs.All()
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *Supervisor) endOneOffs() error {
 	}
 	var errs []error
 	for marker, group := range groups {
-		errs = append(errs, s.oneOffFamily(marker, group).kill())
+		errs = append(errs, s.oneOffFamily(marker, group, "").kill())
 		s.removeGroup(group)
 	}
 	return errors.Join(errs...)
@@ -107,9 +108,11 @@ type oneOff struct {
 	plan   *sandbox.Plan
 	marker string
 	group  string
+	// container is the name of the one it runs in, "" for none.
+	container string
 }
 
-func (s *Supervisor) newOneOff(launch hop3.Launch, what hop3.OneOff) (*oneOff, error) {
+func (s *Supervisor) newOneOff(ctx context.Context, launch hop3.Launch, what hop3.OneOff) (*oneOff, error) {
 	id := strings.ToLower(rand.Text())
 	marker := s.states.marker(launch.ID, oneOffPrefix+id, 0)
 	group := oneOffGroup(launch.ID.App, id)
@@ -118,6 +121,14 @@ func (s *Supervisor) newOneOff(launch hop3.Launch, what hop3.OneOff) (*oneOff, e
 		return nil, err
 	}
 	o := &oneOff{OneOff: what, plan: plan, marker: marker, group: group}
+	if launch.Container != nil {
+		o.container = fmt.Sprintf("%s.%d.run.%s", launch.ID.App, launch.ID.Number, id)
+		if err := o.contain(ctx, s, &launch); err != nil {
+			s.removeGroup(group)
+			return nil, err
+		}
+		return o, nil
+	}
 	// With the rights of the app's user: of what only the server may run, a
 	// shell of the app's would not take a program either.
 	err = plan.As(func() (err error) {

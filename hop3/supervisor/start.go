@@ -23,7 +23,7 @@ func (s *Supervisor) Start(ctx context.Context, launch hop3.Launch) (_ []hop3.In
 		return nil, err
 	}
 	for _, p := range launch.Processes {
-		if err := s.runnable(p); err != nil {
+		if err := s.runnable(launch, p); err != nil {
 			return nil, err
 		}
 	}
@@ -75,7 +75,14 @@ func (i *instance) start(ctx context.Context) (started bool, err error) {
 	}
 	if p == nil {
 		started = true
-		if p, err = i.spawn(ctx); err != nil {
+		p, err = i.spawn(ctx)
+		if errors.Is(err, hop3.ErrEngineAway) {
+			// The engine may start after this server: the instance waits for
+			// it, as one that ended does.
+			i.update(func(r *record) { r.LastExit = firstLine(err) }, hop3.InstanceBackoff)
+			err = nil
+		}
+		if err != nil {
 			return true, err
 		}
 	}
@@ -132,8 +139,10 @@ func validate(l hop3.Launch) error {
 }
 
 // runnable refuses a process that only uWSGI could run.
-func (s *Supervisor) runnable(p hop3.Process) error {
+func (s *Supervisor) runnable(l hop3.Launch, p hop3.Process) error {
 	switch {
+	case l.Container != nil: // without a command it is the image's own
+		return nil
 	case p.Count <= 0 || s.options.Launcher != nil || strings.TrimSpace(p.Command) != "":
 		return nil
 	case p.Module == "":

@@ -32,6 +32,8 @@ type record struct {
 	LogFile string
 	Port    int    `json:",omitempty"` // 0: serves no HTTP, or on Socket
 	Socket  string `json:",omitempty"`
+	// Container is the name of its container; then PID is the engine's client.
+	Container string `json:",omitempty"`
 
 	PID       int    // 0: about to start
 	Start     uint64 // as procfs.Process.Start
@@ -58,7 +60,7 @@ func (r *record) alive(boot string) bool {
 func (r *record) instance(state hop3.InstanceState) hop3.Instance {
 	i := hop3.Instance{
 		App: r.App, Release: r.Release, Type: r.Type, Ordinal: r.Ordinal,
-		State: state, StartedAt: r.StartedAt, Restarts: r.Restarts, LastExit: r.LastExit, LogFile: r.LogFile,
+		State: state, StartedAt: r.StartedAt, Restarts: r.Restarts, LastExit: r.LastExit, LogFile: r.LogFile, Container: r.Container,
 	}
 	if state == hop3.InstanceRunning {
 		i.PID = r.PID

@@ -50,7 +50,10 @@ type Options struct {
 	// Launcher starts instances in another way than by forking them; nil for
 	// that. One-off commands are always forked.
 	Launcher Launcher
-	Logger   *zap.Logger // nil: nothing is logged
+	// Containers runs what a Launch has a Container for, also where there is a
+	// Launcher; nil for none.
+	Containers hop3.ContainerEngine
+	Logger     *zap.Logger // nil: nothing is logged
 }
 
 // Backoff says how long an instance that ended waits to be started again: Min,
@@ -179,6 +182,9 @@ func openLocked(options Options, lock *os.File) (*Supervisor, error) {
 	if err := s.endOneOffs(); err != nil {
 		s.logger.Error("ending the commands that an earlier server ran", zap.Error(err))
 	}
+	if err := s.sweepContainers(left); err != nil {
+		s.logger.Error("removing the containers that an earlier server left", zap.Error(err))
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.running.Go(func() { s.guard("rotating logs", func() { s.logs.Run(s.ctx) }) })
 	if options.Sandbox != nil {
@@ -221,13 +227,15 @@ func (s *Supervisor) lock(ctx context.Context, id hop3.ReleaseID) (unlock func()
 
 var errClosed = errors.New("the supervisor is closed")
 
-// watch makes the supervisor responsible for an instance whose process runs,
-// unless it has been closed.
+// watch makes the supervisor responsible for an instance whose process runs, or
+// is to be started when p is nil, unless it has been closed.
 func (s *Supervisor) watch(i *instance, p *process) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		p.release()
+		if p != nil {
+			p.release()
+		}
 		return errClosed
 	}
 	ctx, cancel := context.WithCancel(s.ctx)

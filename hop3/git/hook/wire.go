@@ -32,6 +32,7 @@ const (
 	VerdictReject = "=reject"
 
 	maxRequest = 32 << 20
+	maxOptions = 1000
 )
 
 // The variables of the hook's environment.
@@ -136,7 +137,13 @@ func requestOf(stdin io.Reader, getenv func(string) string) (*Request, error) {
 		}
 		q.Updates = append(q.Updates, move)
 	}
-	count, _ := strconv.Atoi(getenv("GIT_PUSH_OPTION_COUNT"))
+	count := 0
+	if text := getenv("GIT_PUSH_OPTION_COUNT"); text != "" {
+		var err error
+		if count, err = strconv.Atoi(text); err != nil || count < 0 || count > maxOptions {
+			return nil, fmt.Errorf("the push has %q options; at most %d are taken", text, maxOptions)
+		}
+	}
 	for i := range count {
 		q.Options = append(q.Options, getenv("GIT_PUSH_OPTION_"+strconv.Itoa(i)))
 	}

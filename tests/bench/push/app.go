@@ -53,7 +53,7 @@ func newApp(ctx context.Context, server *subject.Server, sample, name string) (*
 }
 
 // round changes the app, pushes it and measures.
-func (a *app) round(ctx context.Context, verbose bool) error {
+func (a *app) round(ctx context.Context, r *rival, verbose bool) error {
 	a.release++
 	if err := a.change(ctx); err != nil {
 		return err
@@ -86,8 +86,35 @@ func (a *app) round(ctx context.Context, verbose bool) error {
 	if f.gitClient, f.sshOnly, err = a.clients(ctx); err != nil {
 		return err
 	}
+	if r != nil {
+		if f.rival, err = r.round(ctx, a); err != nil {
+			return err
+		}
+	}
+	if f.rollback, err = a.rollback(ctx); err != nil {
+		return err
+	}
 	a.rounds = append(a.rounds, f)
 	return nil
+}
+
+// rollback goes back to the release before, and returns how long it took until
+// that served: when the call is answered it does.
+func (a *app) rollback(ctx context.Context) (time.Duration, error) {
+	a.release++
+	began := time.Now()
+	if err := a.server.Call(ctx, "rollback", "--app", a.name); err != nil {
+		return 0, err
+	}
+	took := time.Since(began)
+	return took, a.untilServed(ctx)
+}
+
+func (a *app) slowestRollback() (most time.Duration) {
+	for _, f := range a.rounds {
+		most = max(most, f.rollback)
+	}
+	return most
 }
 
 // change commits something that must be built.

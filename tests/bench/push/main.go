@@ -11,10 +11,16 @@
 // The dependencies are warm: their locks have not changed since the push
 // before. The first push needs the package registries. It takes about 2
 // minutes.
+//
+// In the same rounds, with -rival, the commits are pushed to what Piku does (see
+// rival.go; nginx and uwsgi are needed), and each app is rolled back by a call
+// of the API. Targets: push to first answer <= 1.3 times (the app's start +
+// 300 ms), for Flask and Express; rollback < 1 s.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -31,17 +37,18 @@ func main() {
 	apps := flag.String("apps", "generic,flask,express,gin", "sample apps to push")
 	sources := flag.String("sources", "tests/apps", "where the sample apps are")
 	rounds := flag.Int("rounds", 9, "pushes of each app")
+	withRival := flag.Bool("rival", false, "compare with Piku's sequence of commands: for flask and express")
 	verbose := flag.Bool("v", false, "show when each line of the first round came")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, strings.Split(*apps, ","), *sources, *rounds, *verbose); err != nil {
+	if err := run(ctx, strings.Split(*apps, ","), *sources, *rounds, *withRival, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, apps []string, sources string, rounds int, verbose bool) (err error) {
+func run(ctx context.Context, apps []string, sources string, rounds int, withRival, verbose bool) (err error) {
 	dir, err := os.MkdirTemp("", "hop3-bench-")
 	if err != nil {
 		return err
@@ -71,14 +78,29 @@ func run(ctx context.Context, apps []string, sources string, rounds int, verbose
 		}
 		pushed = append(pushed, a)
 	}
-	for round := range rounds {
+	var r *rival
+	if withRival {
+		if r, err = startRival(ctx, server); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, r.stop()) }()
 		for _, a := range pushed {
-			if err := a.round(ctx, verbose && round == 0); err != nil {
-				return fmt.Errorf("%s: %w", a.name, err)
+			if err := r.add(ctx, a); err != nil {
+				return err
 			}
 		}
 	}
-	report(pushed)
+	for round := range rounds + 1 {
+		for _, a := range pushed {
+			if err := a.round(ctx, r, verbose && round == 1); err != nil {
+				return fmt.Errorf("%s: %w", a.name, err)
+			}
+			if round == 0 {
+				a.rounds = nil // the rival's caches were cold
+			}
+		}
+	}
+	report(pushed, withRival)
 	return nil
 }
 
@@ -87,6 +109,8 @@ type figures struct {
 	first200, push     time.Duration
 	build, start       time.Duration
 	gitClient, sshOnly time.Duration
+	rollback           time.Duration
+	rival              time.Duration // 0: there was none
 }
 
 // own is what Hop3 itself took.
@@ -94,9 +118,9 @@ func (f figures) own() time.Duration {
 	return max(f.first200, f.push) - f.build - f.start - f.gitClient - f.sshOnly
 }
 
-func report(apps []*app) {
+func report(apps []*app, withRival bool) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "ms\tfirst 200\tgit push\tbuild tool\tapp's start\tgit alone\tssh alone\tHop3's own\t")
+	fmt.Fprintln(w, "ms\tfirst 200\tgit push\tbuild tool\tapp's start\tgit alone\tssh alone\tHop3's own\trollback\tmost\tPiku's sequence\t")
 	median := func(a *app, get func(figures) time.Duration) float64 {
 		values := make([]time.Duration, len(a.rounds))
 		for i, f := range a.rounds {
@@ -114,6 +138,9 @@ func report(apps []*app) {
 			func(f figures) time.Duration { return f.gitClient },
 			func(f figures) time.Duration { return f.sshOnly },
 			figures.own,
+			func(f figures) time.Duration { return f.rollback },
+			func(figures) time.Duration { return a.slowestRollback() },
+			func(f figures) time.Duration { return f.rival },
 		} {
 			fmt.Fprintf(w, "%.0f\t", median(a, get))
 		}
@@ -123,5 +150,15 @@ func report(apps []*app) {
 	fmt.Printf("\nload average %s\n", subject.Load())
 	for _, a := range apps {
 		subject.Verdict("ms of a redeploy of "+a.name+" that are Hop3's own", median(a, figures.own), "<=", 300)
+		subject.Verdict("slowest rollback of "+a.name+", ms", float64(a.slowestRollback().Milliseconds()), "<=", 1000)
+		if a.name != "flask" && a.name != "express" {
+			continue
+		}
+		first200 := median(a, func(f figures) time.Duration { return f.first200 })
+		start := median(a, func(f figures) time.Duration { return f.start })
+		subject.Verdict("push of "+a.name+" to first 200 / (its start + 300 ms)", first200/(start+300), "<=", 1.3)
+		if withRival {
+			subject.Verdict("push of "+a.name+" to first 200 / Piku's sequence", first200/median(a, func(f figures) time.Duration { return f.rival }), "<=", 1)
+		}
 	}
 }

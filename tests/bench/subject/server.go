@@ -30,6 +30,7 @@ type Server struct {
 	Env []string
 
 	https, rpc int // ports
+	token      string
 	cmd        *exec.Cmd
 	exited     chan struct{} // closed when cmd has ended
 }

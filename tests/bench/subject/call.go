@@ -1,0 +1,44 @@
+package subject
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Call runs a command on the server, as its administrator and as its clients
+// do, and returns when it is answered.
+func (s *Server) Call(ctx context.Context, args ...string) error {
+	if s.token == "" {
+		out, err := s.Command(ctx, s.Dir, s.Binary, "admin:token", "bench").Output()
+		if err != nil {
+			return fmt.Errorf("asking for a token: %w", err)
+		}
+		s.token = strings.TrimSpace(string(out))
+	}
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "method": "cli", "params": map[string]any{"cli_args": args}, "id": 1})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/rpc", s.rpc), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var answer struct{ Error *struct{ Message string } }
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return fmt.Errorf("%s: %s", strings.Join(args, " "), answer.Error.Message)
+	}
+	return nil
+}
