@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -113,12 +114,21 @@ func (h host) place(m mount, controller string) string {
 	return filepath.Join(parts...)
 }
 
-// makeDir makes a group's directory unless it is there.
+// makeDir makes a group's directory unless it is there. One that was there, and
+// was removed before we could look at it, is made again.
 func (h host) makeDir(dir string) error {
-	err := h.mkdir(dir, 0o755)
-	if err != nil {
-		if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
+	const tries = 100 // others cannot remove it for ever
+	var err error
+	for range tries {
+		if err = h.mkdir(dir, 0o755); err == nil {
 			return nil
+		}
+		info, statErr := os.Stat(dir)
+		if statErr == nil && info.IsDir() {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrExist) || !errors.Is(statErr, fs.ErrNotExist) {
+			return err
 		}
 	}
 	return err

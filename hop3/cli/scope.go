@@ -8,7 +8,7 @@ import "strings"
 var scoped = set(
 	"deploy", "deploy cancel", "redeploy", "app redeploy", "logs", "run", "shell", "restart", "status", "destroy", "ps", "ps scale", "releases", "releases show", "releases switch", "releases diff", "diff", "app diff", "rollback",
 	"app status", "app logs", "app build-logs", "app run", "app shell", "app start", "app stop", "app restart", "app destroy", "app ping", "app releases", "app rollback", "app check", "app credentials",
-	"env show", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
+	"env show", "env live", "config live", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
 	"cron list", "cron run", "cron logs",
 	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
 	"canary status", "canary promote", "canary abort", "http show", "http set", "http unset", "http basic-auth add", "http basic-auth remove", "maintenance on", "maintenance off",

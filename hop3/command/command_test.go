@@ -83,6 +83,7 @@ domain remove u
 domain set u
 env u
 env get u
+env live u
 env set u
 env show u
 env unset u

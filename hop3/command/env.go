@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,6 +16,8 @@ func envCommands() []Command {
 	return []Command{
 		{Name: "env show", Aliases: []string{"config show"}, Summary: "Show an app's variables", App: NeedsApp, Run: envShow,
 			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}, {Name: "sources", Help: "all that its processes get, and where it comes from"}, previewFlag}},
+		{Name: "env live", Aliases: []string{"config live"}, Summary: "Show what a running app's processes have", App: NeedsApp, Run: envLive,
+			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}}},
 		{Name: "env get", Aliases: []string{"config get"}, Summary: "Show one variable as it is", Usage: "KEY", App: NeedsApp, Min: 1, Max: 1, Run: envGet},
 		{Name: "env set", Aliases: []string{"config set"}, Summary: "Set variables and restart with them", Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: envSet, Flags: []Flag{previewFlag}},
 		{Name: "env unset", Aliases: []string{"config unset"}, Summary: "Remove variables and restart without them", Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: envUnset, Flags: []Flag{previewFlag}},
@@ -35,12 +38,24 @@ func envShow(ctx context.Context, c *Call) ([]api.Item, error) {
 	if len(env) == 0 {
 		return []api.Item{api.Text("No configuration set for '%s'.", c.App)}, nil
 	}
+	return c.envTable(fmt.Sprintf("Configured environment for '%s':", c.App), env), nil
+}
+
+func envLive(ctx context.Context, c *Call) ([]api.Item, error) {
+	env, runtime, err := c.Platform.LiveEnv(ctx, c.App)
+	if err != nil {
+		return nil, err
+	}
+	return c.envTable(fmt.Sprintf("Live environment for '%s' (runtime: %s):", c.App, runtime), env), nil
+}
+
+func (c *Call) envTable(title string, env hop3.Env) []api.Item {
 	table := api.Table([]string{"Key", "Value"})
 	hidden := false
 	for _, k := range env.Keys() {
 		table.Rows = append(table.Rows, []any{k, c.shown(k, env[k], &hidden)})
 	}
-	return c.envItems(table, hidden), nil
+	return envItems(title, table, hidden)
 }
 
 func envSources(ctx context.Context, c *Call) ([]api.Item, error) {
@@ -56,11 +71,11 @@ func envSources(ctx context.Context, c *Call) ([]api.Item, error) {
 	for _, v := range vars {
 		table.Rows = append(table.Rows, []any{v.Origin, v.Key, c.shown(v.Key, v.Value, &hidden)})
 	}
-	return c.envItems(table, hidden), nil
+	return envItems(fmt.Sprintf("Configured environment for '%s':", c.App), table, hidden), nil
 }
 
-func (c *Call) envItems(table api.Item, hidden bool) []api.Item {
-	items := []api.Item{api.Text("Configured environment for '%s':", c.App), table}
+func envItems(title string, table api.Item, hidden bool) []api.Item {
+	items := []api.Item{api.Text("%s", title), table}
 	if hidden {
 		items = append(items, api.Text("Secrets are hidden; --show-secrets shows them."))
 	}

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -116,10 +117,5 @@ func (c *Call) previewEnv(ctx context.Context) ([]api.Item, error) {
 	if len(s.App.PreviewEnv) == 0 {
 		return []api.Item{api.Text("No variables are set for the previews of '%s' alone.", c.App)}, nil
 	}
-	table := api.Table([]string{"Key", "Value"})
-	hidden := false
-	for _, k := range s.App.PreviewEnv.Keys() {
-		table.Rows = append(table.Rows, []any{k, c.shown(k, s.App.PreviewEnv[k], &hidden)})
-	}
-	return c.envItems(table, hidden), nil
+	return c.envTable(fmt.Sprintf("Configured environment for the previews of '%s':", c.App), s.App.PreviewEnv), nil
 }

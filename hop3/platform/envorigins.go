@@ -68,6 +68,24 @@ func storedEnv(r hop3.Release) hop3.Env {
 	return vars
 }
 
+// LiveEnv returns what the processes of a running app have, but for what only
+// an instance has, and the name of the runtime that gave it to them. When
+// nothing of the app runs, that is a CodeInvalid error.
+func (p *Platform) LiveEnv(ctx context.Context, name string) (hop3.Env, string, error) {
+	app, err := p.Store.App(ctx, name)
+	if err != nil {
+		return nil, "", err
+	}
+	if app.Live == 0 || !app.Awake() {
+		return nil, "", hop3.Errorf(hop3.CodeInvalid, "App '%s' is not running.", name)
+	}
+	live, err := p.Store.Release(ctx, name, app.Live)
+	if err != nil {
+		return nil, "", err
+	}
+	return p.launch(live).Env, p.Runtime.Name(), nil
+}
+
 // EnvVar is a variable as a process gets it.
 type EnvVar struct {
 	Key, Value string
