@@ -3,7 +3,6 @@ package caddymodules
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -21,11 +20,14 @@ type Apps struct {
 	// 0, the default, does not redirect.
 	HTTPSPort int `json:"https_port,omitempty"`
 
-	table  *routing.Table
-	proxy  caddyhttp.MiddlewareHandler
-	files  *staticFiles
-	pages  *pages
-	logger *zap.Logger
+	table    *routing.Table
+	core     *core                                   // nil where only the routing is Hop3's
+	proxy    caddyhttp.MiddlewareHandler             // of apps without a policy
+	proxies  map[profile]caddyhttp.MiddlewareHandler // of those with one
+	encoders map[string]caddyhttp.MiddlewareHandler
+	files    *staticFiles
+	pages    *pages
+	logger   *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -39,10 +41,18 @@ func (a *Apps) Provision(ctx caddy.Context) (err error) {
 	if a.table, err = routingTable(ctx); err != nil {
 		return err
 	}
+	if app, err := ctx.App("hop3"); err == nil {
+		if own, ok := app.(*App); ok {
+			a.core = own.core
+		}
+	}
 	if a.pages, err = newPages(); err != nil {
 		return err
 	}
-	if a.proxy, err = loadHandler(ctx, "http.handlers.reverse_proxy", proxyConfig); err != nil {
+	if err = a.loadProxies(ctx); err != nil {
+		return err
+	}
+	if a.encoders, err = loadEncoders(ctx); err != nil {
 		return err
 	}
 	a.files, err = newStaticFiles(ctx)
@@ -61,10 +71,21 @@ func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if a.misdirected(r, claim) {
 		return a.pages.write(w, r, pageMisdirected)
 	}
+	cleanHeaders(r)
+	if claim.Route().Policy != nil {
+		return a.servePolicy(w, r, next, claim, false)
+	}
 	if a.wantsHTTPS(r, claim) {
 		a.redirect(w, r)
 		return nil
 	}
+	return a.serve(w, r, next, claim)
+}
+
+// Private
+
+// serve answers a request that its app is to have.
+func (a *Apps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, claim *routing.Claim) error {
 	route := claim.Route()
 	if route.Status == hop3.RouteAsleep {
 		var done bool
@@ -84,8 +105,6 @@ func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return a.pages.write(w, r, stoppedPage(route.Status))
 	}
 }
-
-// Private
 
 func (a *Apps) unknown(w http.ResponseWriter, r *http.Request) error {
 	if !a.table.Ready() {
@@ -119,29 +138,4 @@ func (a *Apps) redirect(w http.ResponseWriter, r *http.Request) {
 		host += ":" + strconv.Itoa(a.HTTPSPort)
 	}
 	http.Redirect(w, r, "https://"+host+r.URL.RequestURI(), http.StatusPermanentRedirect)
-}
-
-// untrusted are headers that name the client or the way it came. Apps believe
-// them, so a client's own are dropped; Caddy takes care of X-Forwarded-For,
-// -Proto and -Host, and of spellings with '_' and '.'.
-var untrusted = []string{
-	"Client-Ip", "Forwarded", "X-Client-Ip", "X-Forwarded-Port", "X-Forwarded-Prefix",
-	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Real-Ip", "X-Remote-Address",
-}
-
-// cleanHeaders drops what a client may not say, and adds when the request
-// arrived, from which apps and monitors tell how long it waited.
-func cleanHeaders(r *http.Request) {
-	delete(r.Header, "Proxy") // becomes HTTP_PROXY in a CGI environment
-	if !trustedClient(r) {
-		for _, name := range untrusted {
-			delete(r.Header, name)
-		}
-	}
-	r.Header["X-Request-Start"] = []string{"t=" + strconv.FormatInt(time.Now().UnixMilli(), 10)}
-}
-
-func trustedClient(r *http.Request) bool {
-	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	return trusted
 }

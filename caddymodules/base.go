@@ -156,6 +156,8 @@ func publicServer(o BaseOptions, name string, port int, protocols ...string) *ca
 	srv.Routes = append(srv.Routes, caddyhttp.Route{HandlersRaw: []json.RawMessage{apps}})
 	if len(o.TrustedProxies) > 0 {
 		srv.TrustedProxiesRaw = caddyconfig.JSON(map[string]any{"source": "static", "ranges": slices.Clone(o.TrustedProxies)}, nil)
+		// A proxy adds to what its client sent: only what it added counts.
+		srv.TrustedProxiesStrict = 1
 	}
 	return srv
 }

@@ -1,6 +1,7 @@
 package caddymodules
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/routing"
 )
 
@@ -25,7 +27,7 @@ import (
 const proxyConfig = `{
 	"dynamic_upstreams": {"source": "hop3"},
 	"transport": {
-		"protocol": "http",
+		"protocol": "http",%s
 		"compression": false,
 		"dial_timeout": "2s",
 		"keep_alive": {"idle_timeout": "1500ms", "max_idle_conns_per_host": 256}
@@ -37,8 +39,76 @@ const proxyConfig = `{
 		"retry_match": [{"hop3_repeat_once": {}}]
 	},
 	"health_checks": {"passive": {"fail_duration": "2s"}},
-	"stream_close_delay": "5m"
+	"stream_close_delay": "5m"%s
 }`
+
+// profile is what tells one reverse proxy from another.
+type profile struct {
+	h2c       bool // the instances speak HTTP/2 in clear
+	requests  bool // bodies of requests are buffered
+	responses bool // bodies of answers are buffered
+}
+
+// config returns the configuration of a profile's proxy.
+func (p profile) config() string {
+	const buffer = 1 << 20
+	transport, proxy := "", ""
+	if p.h2c {
+		transport = `"versions": ["h2c"],`
+	}
+	if p.requests {
+		proxy += fmt.Sprintf(`, "request_buffers": %d`, buffer)
+	}
+	if p.responses {
+		proxy += fmt.Sprintf(`, "response_buffers": %d`, buffer)
+	}
+	return fmt.Sprintf(proxyConfig, transport, proxy)
+}
+
+// loadProxies loads a reverse proxy for each profile an app can have.
+func (a *Apps) loadProxies(ctx caddy.Context) (err error) {
+	a.proxies = map[profile]caddyhttp.MiddlewareHandler{}
+	for _, p := range []profile{{}, {h2c: true}, {requests: true}, {responses: true}, {requests: true, responses: true}} {
+		if a.proxies[p], err = loadHandler(ctx, "http.handlers.reverse_proxy", p.config()); err != nil {
+			return err
+		}
+	}
+	a.proxy = a.proxies[profile{}]
+	return nil
+}
+
+// loadEncoders loads Caddy's encoder for each order of encodings an app can
+// have.
+func loadEncoders(ctx caddy.Context) (map[string]caddyhttp.MiddlewareHandler, error) {
+	encoders := map[string]caddyhttp.MiddlewareHandler{}
+	for _, names := range []string{"zstd gzip", "gzip zstd", "zstd", "gzip"} {
+		prefer := strings.Split(names, " ")
+		encodings := map[string]any{}
+		for _, name := range prefer {
+			encodings[name] = struct{}{}
+		}
+		config, err := json.Marshal(map[string]any{"encodings": encodings, "prefer": prefer})
+		if err != nil {
+			return nil, err
+		}
+		if encoders[names], err = loadHandler(ctx, "http.handlers.encode", string(config)); err != nil {
+			return nil, err
+		}
+	}
+	return encoders, nil
+}
+
+// proxyFor returns the proxy for a request, by its route's profile.
+func (a *Apps) proxyFor(r *http.Request, route *hop3.Route) caddyhttp.MiddlewareHandler {
+	p := route.Policy
+	if p == nil {
+		return a.proxy
+	}
+	if p.BufferRequests {
+		r.TransferEncoding = nil // of a body that is read whole the length is known
+	}
+	return a.proxies[profile{p.Upstream == hop3.UpstreamH2C, p.BufferRequests, p.BufferResponses}]
+}
 
 func loadHandler(ctx caddy.Context, id, config string) (caddyhttp.MiddlewareHandler, error) {
 	mod, err := ctx.LoadModuleByID(id, json.RawMessage(config))
@@ -51,9 +121,8 @@ func loadHandler(ctx caddy.Context, id, config string) (caddyhttp.MiddlewareHand
 // forward lets Caddy's reverse proxy serve the request.
 func (a *Apps) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, claim *routing.Claim) error {
 	defer a.noteBroken(r, claim)
-	cleanHeaders(r)
 	caddyhttp.SetVar(r.Context(), claimVar, claim)
-	err := a.proxy.ServeHTTP(w, r, next)
+	err := a.proxyFor(r, claim.Route()).ServeHTTP(w, r, next)
 	if err == nil {
 		return nil
 	}
@@ -83,8 +152,14 @@ func (a *Apps) failed(w http.ResponseWriter, r *http.Request, claim *routing.Cla
 		handlerErr = caddyhttp.Error(http.StatusBadGateway, err)
 	}
 	route := claim.Route()
-	if r.Context().Err() != nil { // nobody is there to read a page
+	slow := errors.Is(context.Cause(r.Context()), errSlowApp)
+	if slow {
+		handlerErr.StatusCode = http.StatusGatewayTimeout
+	} else if r.Context().Err() != nil { // nobody is there to read a page
 		return nil
+	}
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return a.pages.write(w, r, pageTooLarge)
 	}
 	if len(route.Upstreams) == 0 {
 		return a.pages.write(w, r, stoppedPage(route.Status))

@@ -5,9 +5,11 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -27,8 +29,28 @@ var (
 	pageMisdirected = page{Status: http.StatusMisdirectedRequest, Title: "Wrong connection", Text: "This connection was opened for another name. Please try again."}
 	pageSlowWake    = page{Status: http.StatusServiceUnavailable, Title: "Still starting", Text: "This app was asleep and takes long to start. Please try again in a moment.", RetryAfter: 10}
 	pageWakeQueue   = page{Status: http.StatusServiceUnavailable, Title: "Still starting", Text: "This app was asleep, and many requests wait for it already. Please try again in a moment.", RetryAfter: 5}
-	pageNoFile      = page{Status: http.StatusNotFound, Title: "Page not found", Text: "This site has no page at this address."}
+	pageForbidden   = page{Status: http.StatusForbidden, Title: "Not from here", Text: "This address is closed to your network."}
+	// The words are those of a browser's own dialogue.
+	pageUnauthorized = page{Status: http.StatusUnauthorized, Title: "Sign in", Text: "This address asks for a name and a password."}
+	pageTooLarge     = page{Status: http.StatusRequestEntityTooLarge, Title: "Too large", Text: "What was sent is larger than this app takes."}
+	pageBusy         = page{Status: http.StatusServiceUnavailable, Title: "Too many sign in", Text: "Please try again in a moment.", RetryAfter: 5}
+	pageNoFile       = page{Status: http.StatusNotFound, Title: "Page not found", Text: "This site has no page at this address."}
 )
+
+// tooManyPage is the page of a client that asks too often.
+func tooManyPage(wait time.Duration) page {
+	return page{Status: http.StatusTooManyRequests, Title: "Too many requests", Text: "You asked more often than this app lets you. Please wait a moment.",
+		RetryAfter: max(int(math.Ceil(wait.Seconds())), 1)}
+}
+
+// maintenancePage is the page of an app that is closed to visitors.
+func maintenancePage(m *hop3.Maintenance) page {
+	text := "It is being worked on, and will be back soon."
+	if m.Message != "" {
+		text = m.Message
+	}
+	return page{Status: http.StatusServiceUnavailable, Title: "Closed for maintenance", Text: text, RetryAfter: 60}
+}
 
 // stoppedPage is the page of an app that is not running, by its route's
 // status.
@@ -83,6 +105,9 @@ func (ps *pages) write(w http.ResponseWriter, r *http.Request, p page) error {
 	h.Set("X-Content-Type-Options", "nosniff")
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
+	}
+	if policy := requestPolicy(r); policy != nil && policy.writePage(w, r, p) {
+		return nil
 	}
 	var body bytes.Buffer
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {

@@ -30,6 +30,7 @@ type server struct {
 	options BaseOptions
 	address string // of both ports
 	table   *routing.Table
+	hosts   []string     // of routes with a policy, beside the app's own
 	client  *http.Client // follows no redirect, trusts every certificate
 }
 

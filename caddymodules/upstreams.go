@@ -51,12 +51,13 @@ func (*Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error
 	return upstreams, nil
 }
 
-// repeatedVar is the name under which it is noted that a request was repeated.
+// repeatedVar is the name under which it is noted how often a request was
+// repeated.
 const repeatedVar = "hop3_repeated"
 
-// RepeatOnce has Caddy's reverse proxy repeat a GET that an instance did not
-// answer once it had it: one that ended meanwhile is no reason for an error.
-// Not more often than once, or a request that kills its instance would kill
+// RepeatOnce has Caddy's reverse proxy repeat a GET or HEAD that an instance
+// did not answer once it had it: one that ended meanwhile is no reason for an
+// error. Not more often than once, unless the app's policy says how often, or a request that kills its instance would kill
 // all of them, as often as they come back. What no instance has had, because
 // none could be reached, is repeated without asking.
 type RepeatOnce struct{}
@@ -69,10 +70,18 @@ func (*RepeatOnce) CaddyModule() caddy.ModuleInfo {
 // MatchWithError reports whether the request may be repeated, which is then
 // noted.
 func (*RepeatOnce) MatchWithError(r *http.Request) (bool, error) {
-	if r.Method != http.MethodGet || caddyhttp.GetVar(r.Context(), repeatedVar) != nil {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false, nil
 	}
-	caddyhttp.SetVar(r.Context(), repeatedVar, true)
+	most := 1
+	if p := requestPolicy(r); p != nil && p.Retries != nil {
+		most = *p.Retries
+	}
+	repeated, _ := caddyhttp.GetVar(r.Context(), repeatedVar).(int)
+	if repeated >= most {
+		return false, nil
+	}
+	caddyhttp.SetVar(r.Context(), repeatedVar, repeated+1)
 	return true, nil
 }
 
@@ -96,6 +105,13 @@ func (s *Selection) Select(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 	case 1:
 		return pool[0]
 	}
+	if p := requestPolicy(r); p != nil && p.Sticky {
+		return s.stick(pool, r, w, p)
+	}
+	return s.choose(pool, r, w)
+}
+
+func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	if u := s.leastConn.Select(pool, r, w); u != nil {
 		return u
 	}

@@ -27,6 +27,12 @@ type App struct {
 	// Admin and Probe are the accounts that the server made up for the app;
 	// nil when it never had one.
 	Admin, Probe *Account
+	// HTTP holds the settings of the app's HTTP policy made by command. A
+	// release freezes its own copy.
+	HTTP HTTPSettings
+	// Maintenance closes the app to visitors, whichever release is live; nil
+	// when it is open.
+	Maintenance *Maintenance
 	// Asleep says that a running app has no instances because nobody asked
 	// for it: the next request starts them.
 	Asleep bool

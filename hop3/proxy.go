@@ -35,6 +35,15 @@ type Route struct {
 	Static []StaticPath
 	// AllowHTTP serves plain HTTP on real domains instead of redirecting it.
 	AllowHTTP bool
+	// Policy is what else is done with the requests; nil for nothing. It is
+	// immutable.
+	Policy *HTTPPolicy
+	// Canary is a release that gets a part of the requests; nil for none. With
+	// one there is a Policy.
+	Canary *CanaryRoute
+	// Dir is the absolute directory of the release's files, in which those
+	// that Policy names are.
+	Dir string
 	// Status says why there is no upstream: "stopped", "failed", "asleep" or
 	// "". The first request for an app that is asleep wakes it.
 	Status string

@@ -33,7 +33,11 @@ type Release struct {
 	StartTimeout time.Duration
 	Hosts        []string
 	AllowHTTP    bool // plain HTTP is served too, not redirected
-	Limits       Limits
+	// HTTP is what the proxy does with the requests, nil for nothing special:
+	// the policy of HTTPLayers.
+	HTTP       *HTTPPolicy
+	HTTPLayers HTTPLayers
+	Limits     Limits
 	// Scaling says how the number of instances follows the load, and whether
 	// the app sleeps. The key ProcessWeb means the process that serves HTTP,
 	// whatever its type; there is no other key yet.
@@ -73,6 +77,7 @@ const (
 	ReleaseRollback ReleaseKind = "rollback"
 	ReleaseRedeploy ReleaseKind = "redeploy" // the live commit, built again
 	ReleaseFetch    ReleaseKind = "fetch"    // from the app's source repository
+	ReleaseHTTP     ReleaseKind = "http"
 )
 
 // ReleaseStatus is where a release is in its life.

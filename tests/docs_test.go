@@ -136,7 +136,7 @@ func TestDocManifests(t *testing.T) {
 			t.Errorf("docs/apps.md:%d: not supported: %v", block.line, m.Unsupported)
 		}
 	}
-	if read["Procfile"] < 2 || read["hop3.toml"] < 5 {
+	if read["Procfile"] < 2 || read["hop3.toml"] < 6 {
 		t.Errorf("these samples were read: %v", read)
 	}
 }

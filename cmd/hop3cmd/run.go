@@ -137,6 +137,7 @@ func caddyConfig(c *serverconfig.Config, settings map[string]string, open socket
 		HTTPPort:        c.HTTPPort,
 		HTTPSPort:       c.HTTPSPort,
 		BindHost:        c.Bind,
+		TrustedProxies:  c.TrustedProxies,
 		HTTP3:           true,
 		RPCAddress:      net.JoinHostPort(c.Host, strconv.Itoa(c.Port)),
 		ControlHosts:    []string{c.ControlHost()},

@@ -11,6 +11,7 @@ var scoped = set(
 	"env show", "env live", "config live", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
 	"cron list", "cron run", "cron logs",
 	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
+	"canary status", "canary promote", "canary abort", "http show", "http set", "http unset", "http basic-auth add", "http basic-auth remove", "maintenance on", "maintenance off",
 	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup", "cert add", "cert remove",
 	"app source", "app fetch",
 	"preview list", "preview remove", "preview extend", "preview on", "preview off",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/abilian/hop3/hop3/api"
@@ -11,7 +12,7 @@ import (
 
 // withPassword are the commands whose last argument is a password, and how
 // many arguments come before it. It is better not typed where others see it.
-var withPassword = map[string]int{"auth get-token": 1, "user add": 2, "user set-password": 1}
+var withPassword = map[string]int{"auth get-token": 1, "user add": 2, "user set-password": 1, "http basic-auth add": 1}
 
 // fillIn replaces --password-file, --stdin and a missing password by the
 // password, and the file of `key add` by what is in it.
@@ -19,16 +20,14 @@ func (p *program) fillIn(ctx context.Context, words []string) ([]string, error) 
 	if len(words) >= 2 && words[0] == "key" && words[1] == "add" {
 		return p.fillInKey(words)
 	}
-	if len(words) < 2 {
-		return words, nil
-	}
-	if words[0] == "cert" && words[1] == "add" {
+	if len(words) >= 2 && words[0] == "cert" && words[1] == "add" {
 		return p.fillInFiles(words)
 	}
-	before, ok := withPassword[words[0]+" "+words[1]]
-	if !ok {
+	name, n := matchPassword(words)
+	if n == 0 || slices.Contains(words, "--generate") {
 		return words, nil
 	}
+	before := withPassword[name]
 	file, rest, err := option(words, "--password-file")
 	if err != nil {
 		return nil, err
@@ -37,7 +36,7 @@ func (p *program) fillIn(ctx context.Context, words []string) ([]string, error) 
 	if fromStdin {
 		file = "-"
 	}
-	if file == "" && positionals(rest[2:]) != before {
+	if file == "" && positionals(rest[n:]) != before {
 		return rest, nil
 	}
 	password, err := p.password(ctx, file)
@@ -47,10 +46,20 @@ func (p *program) fillIn(ctx context.Context, words []string) ([]string, error) 
 	return append(rest, password), nil
 }
 
+// matchPassword returns the command of withPassword that words begin with, and
+// how many words it has; 0 for none.
+func matchPassword(words []string) (string, int) {
+	names := map[string]bool{}
+	for name := range withPassword {
+		names[name] = true
+	}
+	return match(names, words)
+}
+
 func positionals(words []string) int {
 	n := 0
-	for _, w := range words {
-		if !strings.HasPrefix(w, "-") {
+	for i, w := range words {
+		if !strings.HasPrefix(w, "-") && (i == 0 || words[i-1] != "--app") {
 			n++
 		}
 	}

@@ -56,6 +56,9 @@ auth p
 auth get-token p
 auth logout u
 auth whoami u
+canary abort u
+canary promote u
+canary status u
 cert u
 cert add u
 cert list u
@@ -88,10 +91,18 @@ git u
 git setup u
 help p
 help commands p
+http u
+http basic-auth add u
+http basic-auth remove u
+http set u
+http show u
+http unset u
 key u
 key add u
 key list u
 key remove u
+maintenance off u
+maintenance on u
 plugin u
 plugin list u
 port u

@@ -39,6 +39,7 @@ type Manifest struct {
 	DomainsOverride bool
 	Static          map[string]string // normalized URL prefix -> file or directory
 	AllowHTTP       bool              // plain HTTP is not redirected to HTTPS
+	HTTP            hop3.HTTPSettings // of [http], valid
 	Ports           []hop3.Port
 	Limits          hop3.Limits
 	// Scaling holds the process types whose number of instances follows the

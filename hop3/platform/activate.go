@@ -32,7 +32,7 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer func() { unlock() }()
 	app, err := p.Store.App(ctx, r.App)
 	if err != nil {
 		return nil, err
@@ -53,6 +53,22 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 		}
 	}
 	instances, err := p.startReady(ctx, r, out)
+	if err == nil && p.triesOut(app, a.old, r, instances, out) {
+		// What runs of the app may change meanwhile; which release does, not.
+		unlock()
+		err = p.tryOut(ctx, a.old, r, instances, out)
+		var lockErr error
+		if unlock, lockErr = p.lockRunning(context.WithoutCancel(ctx), r.App); lockErr != nil {
+			unlock = func() {}
+			err = errors.Join(err, lockErr)
+		}
+		if err == nil {
+			defer p.endCanary(a.old) // once the route is the new release's
+		} else {
+			p.endCanary(a.old)
+			p.drainCanary(r)
+		}
+	}
 	if err == nil {
 		err = ctx.Err() // a client that left in the last moment
 	}
@@ -286,17 +302,27 @@ const phpWorkers = "PHP_CLI_SERVER_WORKERS"
 
 // route is where a release's requests go.
 func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
-	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), Static: p.staticPaths(r), AllowHTTP: r.AllowHTTP}
-	for _, i := range instances {
-		if i.Upstream != "" {
-			route.Upstreams = append(route.Upstreams, i.Upstream)
+	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), Static: p.staticPaths(r), AllowHTTP: r.AllowHTTP, Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build)}
+	route.Upstreams = upstreamsOf(instances)
+	if c := p.running.canaryOf(r.App); c != nil && c.Release != r.Number {
+		if route.Canary = c; route.Policy == nil {
+			route.Policy = &hop3.HTTPPolicy{}
 		}
 	}
 	return route
 }
 
+func upstreamsOf(instances []hop3.Instance) (upstreams []string) {
+	for _, i := range instances {
+		if i.Upstream != "" {
+			upstreams = append(upstreams, i.Upstream)
+		}
+	}
+	return upstreams
+}
+
 // stoppedRoute keeps the hosts of an app whose release does not run, with the
 // reason visitors are told. It is no release's, so that the release can drain.
 func (p *Platform) stoppedRoute(r hop3.Release, status string) hop3.Route {
-	return hop3.Route{App: r.App, Hosts: r.Hosts, Status: status, AllowHTTP: r.AllowHTTP}
+	return hop3.Route{App: r.App, Hosts: r.Hosts, Status: status, AllowHTTP: r.AllowHTTP, Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build)}
 }

@@ -139,6 +139,10 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		return nil, err
 	}
 
+	layers, notes := deployLayers(app, m, resolved.Env)
+	if _, err := layers.Policy(); err != nil {
+		return nil, err
+	}
 	if err := p.claimPorts(ctx, app, m.Ports); err != nil {
 		return nil, err
 	}
@@ -160,15 +164,15 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.StartTimeout = m.StartTimeout
 		r.Hosts = hosts
 		r.Env, r.Origins = resolved.Env, resolved.Origins
-		r.AllowHTTP = m.AllowHTTP
 		r.Limits, r.Scaling = limits, m.Scaling
 		r.Volumes, r.Ports, r.Static, r.Keep = m.Volumes, m.Ports, m.Static, m.Keep
-		return nil
+		return setLayers(r, layers)
 	})
 	if err != nil {
 		return nil, err
 	}
 	release = complete
+	p.tellHTTP(ctx, req.Out, release, notes)
 	// What runs before the start may already use a generated secret for good,
 	// as for a database's password: it must not change when the deploy fails.
 	if err := p.storeEnv(ctx, req.App, only(resolved.Store, m.Env.Generated), nil); err != nil {

@@ -100,6 +100,10 @@ func properties(r hop3.Release) (names []string, values map[string]string) {
 	}
 	add("Hosts", strings.Join(r.Hosts, ", "))
 	add("Plain HTTP", map[bool]string{true: "allowed"}[r.AllowHTTP])
+	settings := r.HTTPLayers.All()
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		add("HTTP "+key, settings.Shown(key))
+	}
 	add("Health check", healthText(r.Health))
 	add("Start timeout", nonZero(r.StartTimeout))
 	add("Memory limit", nonZero(r.Limits.Memory))

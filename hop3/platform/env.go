@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/env"
 )
@@ -99,6 +101,10 @@ func (p *Platform) editEnv(ctx context.Context, who Actor, name string, edit fun
 	if resting || err != nil {
 		return change, err
 	}
+	_, notes := hop3.HTTPVariables(set)
+	for _, note := range notes {
+		tell(out, 1, "yellow", "       Warning: %s", note)
+	}
 	r, err := p.rereleaseLocked(ctx, who, before, live, hop3.ReleaseEnv, apply, out)
 	if err != nil {
 		return EnvChange{}, err
@@ -141,6 +147,11 @@ func (p *Platform) applyEnv(r *hop3.Release, set hop3.Env, unset []string) {
 	}
 	if before[hop3.HostName] != r.Env[hop3.HostName] {
 		r.Hosts = p.hostsOf(r.App, r.Env)
+	}
+	layers := layersOf(*r)
+	layers.Variables, _ = hop3.HTTPVariables(r.Env)
+	if err := setLayers(r, layers); err != nil { // the other layers were valid before
+		p.Logger.Error("reading the variables of an HTTP policy", zap.String("app", r.App), zap.Error(err))
 	}
 }
 

@@ -122,6 +122,7 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	defer unlockRunning()
 	ctx = context.WithoutCancel(ctx)
 	p.running.forget(name)
+	p.running.maintain(name, nil)
 	defer p.barCron(name)()
 	p.endCron(ctx, name, errors.New("the app was destroyed"))
 	if err := p.Proxy.Remove(ctx, name); err != nil {

@@ -79,6 +79,7 @@ func (p *Platform) eachApp(ctx context.Context, apps []hop3.App, f func(context.
 // reconcileApp brings one app to its committed state and returns the release
 // that should have instances, Number 0 when none.
 func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.ReleaseID, error) {
+	p.running.maintain(app.Name, app.Maintenance)
 	live, err := p.settleDeploys(ctx, app)
 	if hop3.IsDiskFull(err) {
 		// It is known what should run, and must run; repair writes it down.

@@ -125,7 +125,7 @@ func (p *Platform) adoptSettings(ctx context.Context, r hop3.Release) error {
 		if app.Preview != nil {
 			return nil // most of its variables are its parent's
 		}
-		app.Env, app.Scale = storedEnv(r), map[string]int{}
+		app.Env, app.Scale, app.HTTP = storedEnv(r), map[string]int{}, r.HTTPLayers.Set
 		for _, proc := range r.Processes {
 			if proc.Count != 1 {
 				app.Scale[proc.Type] = proc.Count

@@ -28,6 +28,10 @@ type running struct {
 	draining map[hop3.ReleaseID]int // releases that stop once their requests are done
 	troubles map[string]string      // of apps that are asleep: why the last wake failed
 	probes   chan struct{}          // holds a value for each health check under way
+
+	canaries sync.Map // app -> *trial, of releases that are tried out
+
+	closed sync.Map // app -> *hop3.Maintenance, of those closed to visitors
 }
 
 // awake is an app whose release runs and is routed to.

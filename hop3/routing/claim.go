@@ -11,9 +11,10 @@ import (
 // for concurrent use.
 type Claim struct {
 	table   *Table
-	host    string
+	host    string // "" for a claim on an app by its name
 	found   found
 	version *version
+	tried   *canary // nil but for a claim on a release that is tried out
 }
 
 // Claim counts a request for host in. It returns false when the host is
@@ -37,15 +38,15 @@ func (c *Claim) Local() bool { return c.found.local }
 // that is live, not the one that was. It returns nil, and the claim stays
 // where it is, when nobody answers for the host any more.
 func (c *Claim) Follow() *hop3.Route {
-	if c.found.entry.current.Load() == c.version {
+	if c.found.entry.current.Load() == c.version || c.tried != nil && !c.version.retired.Load() {
 		return &c.version.route
 	}
-	found, v := c.table.claim(c.host)
+	found, v := c.again()
 	if v == nil {
 		return nil
 	}
 	c.version.release()
-	c.found, c.version = found, v
+	c.found, c.version, c.tried = found, v, nil
 	return &v.route
 }
 
@@ -70,6 +71,13 @@ func (c *Claim) Wake(ctx context.Context) (*hop3.Route, error) {
 // Release counts the request out. It is called exactly once, after the last
 // use of the claim.
 func (c *Claim) Release() { c.version.release() }
+
+func (c *Claim) again() (found, *version) {
+	if c.host == "" {
+		return c.table.claimApp(c.found.entry.app)
+	}
+	return c.table.claim(c.host)
+}
 
 func (t *Table) claim(host string) (found, *version) {
 	for {

@@ -60,7 +60,7 @@ func (t *Table) Set(_ context.Context, r hop3.Route) error {
 		return err
 	}
 	if old != nil {
-		old.retire()
+		retire(old, next)
 	}
 	t.wakes.forget(r.App) // what kept it from waking may be gone
 	return nil
@@ -83,9 +83,9 @@ func (t *Table) Remove(_ context.Context, app string) error {
 		t.dropHost(host)
 	}
 	e.current.Store(nil)
-	t.keep(old)
+	t.keep(old, nil)
 	t.mu.Unlock()
-	old.retire()
+	retire(old, nil)
 	return nil
 }
 
@@ -135,8 +135,9 @@ func (t *Table) swap(next *version) (old *version, err error) {
 		t.apps[app] = e
 	}
 	old = e.current.Load()
+	next.canary = t.canaryFor(next.route, old)
 	if old != nil {
-		t.keep(old)
+		t.keep(old, next)
 	}
 	e.current.Store(next)
 	for _, host := range next.route.Hosts {
@@ -154,11 +155,24 @@ func (t *Table) swap(next *version) (old *version, err error) {
 	return old, nil
 }
 
-// keep remembers a version until its last request has ended. The caller holds
-// the lock and retires the version after letting go of it.
-func (t *Table) keep(v *version) {
+// keep remembers a version, and what was tried out beside it, until the last
+// request has ended. The caller holds the lock and retires the version after
+// letting go of it.
+func (t *Table) keep(v, next *version) {
 	app := v.route.App
 	t.retired[app] = append(t.retired[app], v)
+	if tried := v.dropped(next); tried != nil {
+		t.retired[app] = append(t.retired[app], tried)
+	}
+}
+
+// retire says that a version, and what was tried out beside it, is not current
+// any more.
+func retire(v, next *version) {
+	v.retire()
+	if tried := v.dropped(next); tried != nil {
+		tried.retire()
+	}
 }
 
 // forget is called once by a version whose last request has ended.

@@ -12,6 +12,8 @@ import (
 type entry struct {
 	app     string
 	current atomic.Pointer[version] // nil once the app is removed
+	// prepared is what was last made of one of its routes.
+	prepared atomic.Pointer[any]
 }
 
 // acquire counts a request in on the current version; nil when the app is
@@ -43,6 +45,8 @@ type version struct {
 	finish   func()        // closes drained, once
 	atRetire atomic.Int64  // requests under way when it was retired
 	failures atomic.Int64  // of those
+	prepared prepared
+	canary   *canary // nil for none
 }
 
 const (

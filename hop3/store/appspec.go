@@ -15,11 +15,15 @@ type appSpec struct {
 	Previews   bool          `json:"previews,omitempty"`
 	PreviewEnv hop3.Env      `json:"preview_env,omitempty"`
 	Preview    *hop3.Preview `json:"preview,omitempty"`
+
+	HTTP        hop3.HTTPSettings `json:"http,omitempty"`
+	Maintenance *hop3.Maintenance `json:"maintenance,omitempty"`
 }
 
 func (db *DB) sealSpec(app hop3.App) (string, error) {
 	text, err := json.Marshal(appSpec{
 		Source: app.Source, Webhook: app.Webhook, Previews: app.Previews, PreviewEnv: app.PreviewEnv, Preview: app.Preview,
+		HTTP: app.HTTP, Maintenance: app.Maintenance,
 	})
 	return db.seal.seal(specPlace(app.Name), string(text)), err
 }
@@ -38,6 +42,7 @@ func (db *DB) openSpec(app *hop3.App, value string) error {
 		return fmt.Errorf("reading the spec of app %s: %w", app.Name, err)
 	}
 	app.Source, app.Webhook, app.Previews, app.PreviewEnv, app.Preview = s.Source, s.Webhook, s.Previews, s.PreviewEnv, s.Preview
+	app.HTTP, app.Maintenance = s.HTTP, s.Maintenance
 	return nil
 }
 
