@@ -340,7 +340,8 @@ func TestProtocols_Smuggling(t *testing.T) {
 					if strings.Contains(request, "/smuggled") && strings.HasPrefix(request, "GET") {
 						t.Errorf("%s: the app got %s; %.80q", name, request, got)
 					}
-					if name == "two Hosts" || name == "no Host" || strings.HasPrefix(name, "absolute") {
+					// These are GETs; a POST is one before it, which the app got late.
+					if (name == "two Hosts" || name == "no Host" || strings.HasPrefix(name, "absolute")) && strings.HasPrefix(request, "GET") {
 						t.Errorf("%s: the app got %s", name, request)
 					}
 				default:
