@@ -148,7 +148,11 @@ func httpsServer(o BaseOptions) *caddyhttp.Server {
 func publicServer(o BaseOptions, name string, port int, protocols ...string) *caddyhttp.Server {
 	address := o.address(name, net.JoinHostPort(o.BindHost, strconv.Itoa(port)))
 	srv := baseServer(address, protocols...)
-	srv.ListenerWrappersRaw = []json.RawMessage{caddyconfig.JSONModuleObject(&Listeners{Public: address}, "wrapper", "hop3", nil)}
+	// Below TLS, so that it is the socket which is opened again after a pause.
+	srv.ListenerWrappersRaw = []json.RawMessage{
+		caddyconfig.JSONModuleObject(&Listeners{Public: address}, "wrapper", "hop3", nil),
+		json.RawMessage(`{"wrapper":"tls"}`),
+	}
 	srv.Routes = caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(&Gate{Public: true}, "handler", "hop3_gate", nil)}}}
 	srv.Routes = append(srv.Routes, hostRoutes(o)...)
 	if len(o.TrustedProxies) > 0 {

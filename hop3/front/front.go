@@ -66,6 +66,9 @@ type Place struct {
 	Status     string // address of a loopback port, or path of a socket, for Generation
 	Generation string // of the files
 	OpenFiles  int    // how many files and connections a process may have open
+	// SameUser says that only our own user can reach Backend.Unix, because a
+	// directory on the way to it is closed to others.
+	SameUser bool
 	// Control are the server's own hosts.
 	Control Site
 }

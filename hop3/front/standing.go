@@ -267,7 +267,14 @@ func (p *Proxy) placeOf(program Program) Place {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
 		place.OpenFiles = int(min(limit.Max, 1<<16))
 	}
-	return place
+	for dir := filepath.Dir(place.Backend.Unix); ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o001 == 0 {
+			place.SameUser = true
+		}
+		if dir == filepath.Dir(dir) {
+			return place
+		}
+	}
 }
 
 // adopt takes over a program that an earlier server left.

@@ -112,6 +112,9 @@ func (p *Proxy) Switch(ctx context.Context, name string) error {
 		return err
 	}
 	p.front, p.wanted, p.trouble = next, name, nil
+	if next == nil {
+		_ = os.Remove(stateFile(p.o.Home)) // what ends now is not to be taken over
+	}
 	if old != nil {
 		old.process.end(old.program)
 	}

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"os"
 	"strconv"
 	"strings"
 
@@ -137,7 +138,7 @@ func main(p front.Place) []directive {
 	http = append(http, defaults(p)...)
 	http = append(http, secureServers(p, p.Control)...)
 	http = append(http, d("include", data(p.Dir+"/[A-Za-z0-9]*.conf")))
-	return []directive{
+	all := []directive{
 		d("daemon", "off"),
 		d("pid", work("nginx.pid")),
 		d("lock_file", work("nginx.lock")),
@@ -149,6 +150,10 @@ func main(p front.Place) []directive {
 		d("events").in(d("worker_connections", strconv.Itoa(p.OpenFiles/2))),
 		d("http").in(http...),
 	}
+	if p.SameUser && os.Geteuid() == 0 {
+		all = append(all, d("user", "root")) // else the workers are nobody's
+	}
+	return all
 }
 
 // defaults answer for hosts that no file has: Caddy says who they are. Without

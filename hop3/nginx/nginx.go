@@ -100,6 +100,9 @@ func (n *Nginx) Test(ctx context.Context, b front.Binary, p front.Place, sockets
 	return hop3.Errorf(hop3.CodeInvalid, "nginx refuses its configuration: %s", explain(string(out), p))
 }
 
+// processPrefix is what nginx writes before its words: a process and a thread.
+var processPrefix = regexp.MustCompile(`^\d+#\d+: `)
+
 // explain keeps of nginx's words what is wrong, in the files by their own
 // names and not those of the test.
 func explain(out string, p front.Place) string {
@@ -107,6 +110,7 @@ func explain(out string, p front.Place) string {
 	for line := range strings.Lines(out) {
 		if strings.Contains(line, "[emerg]") || strings.Contains(line, "[alert]") || strings.Contains(line, "[crit]") {
 			_, text, _ := strings.Cut(line, "] ")
+			text = processPrefix.ReplaceAllString(text, "")
 			lines = append(lines, strings.TrimSpace(strings.ReplaceAll(text, p.Dir+"/", filepath.Dir(p.Work)+"/")))
 		}
 	}
@@ -132,7 +136,6 @@ func environment(sockets []*os.File) []string {
 	}
 	return []string{"PATH=" + os.Getenv("PATH"), "NGINX=" + fds.String()}
 }
-
 
 // Quit is the signal on which nginx finishes its requests and ends.
 func (*Nginx) Quit() syscall.Signal { return syscall.SIGQUIT }
