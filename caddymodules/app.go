@@ -225,9 +225,6 @@ func (a *App) Start() error {
 	if user, ok := a.proxy.(tableUser); ok {
 		user.UseTable(a.core.Table)
 	}
-	if err := a.core.certificates.use(a.ctx); err != nil {
-		return err
-	}
 	if err := a.core.start(a.ctx, a.runtime, a.proxy, a.Sockets); err != nil {
 		return err
 	}

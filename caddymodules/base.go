@@ -22,6 +22,7 @@ type BaseOptions struct {
 	HTTPSPort    int             // of the apps; 0: closed
 	BindHost     string          // address of both; "" for all
 	HTTP3        bool
+	Fronted      bool   // another program has the public ports, and ends TLS
 	RPCAddress   string // host:port of the control plane alone; "" for none
 	ControlHosts []string
 	// ControlHandlers answer for ControlHosts and at RPCAddress.

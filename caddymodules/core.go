@@ -45,8 +45,7 @@ type core struct {
 	Repos    *git.Repositories
 	Keeper   *certs.Keeper
 
-	front        *front.Proxy // nil until started, and where another module is the proxy
-	certificates handshakes
+	front *front.Proxy // nil until started, and where another module is the proxy
 
 	config   *serverconfig.Config
 	builders atomic.Pointer[[]hop3.Builder]

@@ -1,6 +1,7 @@
 package caddymodules
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/serverconfig"
 )
@@ -149,7 +151,7 @@ func (c *core) newFront(sockets map[string]string) (*front.Proxy, error) {
 		Save:         c.config.SaveProxy, Logger: c.logger.Named("front"),
 	}
 	if _, open := sockets["https"]; open {
-		o.Certificates = &c.certificates
+		o.Certificates = keptCertificates{c.Keeper}
 	}
 	if address, open := sockets["front-tcp"]; open {
 		file, err := copySocket(address)
@@ -169,7 +171,22 @@ func (c *core) newFront(sockets map[string]string) (*front.Proxy, error) {
 			o.Programs = append(o.Programs, program)
 		}
 	}
-	return front.New(o), nil
+	made := front.New(o)
+	c.Keeper.OnChange(func(string) { made.Look() })
+	return made, nil
+}
+
+// keptCertificates are those of the keeper, which nobody asks for by handshakes
+// while another program ends TLS.
+type keptCertificates struct{ keeper *certs.Keeper }
+
+// Certificate returns the certificate of a host and its key, in PEM. One that
+// is missing is asked for as for a visitor: not too soon after a failure.
+func (k keptCertificates) Certificate(ctx context.Context, host string) (chain, key []byte, err error) {
+	if _, err := k.keeper.GetCertificate(ctx, &tls.ClientHelloInfo{ServerName: host}); err != nil {
+		return nil, nil, err
+	}
+	return k.keeper.PEM(ctx, host)
 }
 
 // EndFront has the program in front of the server of a home finish its

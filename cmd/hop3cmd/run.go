@@ -145,6 +145,7 @@ func caddyConfig(c *serverconfig.Config, settings map[string]string, open socket
 		HTTPSPort:       c.HTTPSPort,
 		BindHost:        c.Bind,
 		HTTP3:           c.Proxy == front.Own,
+		Fronted:         c.Proxy != front.Own,
 		RPCAddress:      net.JoinHostPort(c.Host, strconv.Itoa(c.Port)),
 		ControlHosts:    []string{c.ControlHost()},
 		ControlHandlers: []json.RawMessage{json.RawMessage(`{"handler":"hop3_rpc"}`), json.RawMessage(`{"handler":"static_response","status_code":404,"body":"Hop3: there is nothing here but the API.\n"}`)},

@@ -19,7 +19,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// exported are the certificates on the disk, in <home>/certificates: the
+// exported are the certificates on the disk, in <home>/front: the
 // program in front reads them there. Its methods are safe for concurrent use.
 type exported struct {
 	dir    string
@@ -83,7 +83,7 @@ func (e *exported) refresh(ctx context.Context, hosts []string) (changed bool) {
 	var mu sync.Mutex
 	slots := make(chan struct{}, 8)
 	for _, host := range hosts {
-		if strings.HasPrefix(host, "*.") || !e.begin(host) {
+		if !e.begin(host) {
 			continue
 		}
 		all.Go(func() {
@@ -126,7 +126,7 @@ func (e *exported) export(ctx context.Context, host string) (changed bool, err e
 	// A program that is given a damaged certificate serves nobody.
 	leaf, err := parseLeaf(chain)
 	if err == nil {
-		err = leaf.VerifyHostname(host)
+		err = leaf.VerifyHostname(strings.Replace(host, "*", "any", 1))
 	}
 	if err != nil {
 		return false, fmt.Errorf("the certificate for %s: %w", host, err)
@@ -155,7 +155,7 @@ func (e *exported) tell(host string, err error) {
 	known := e.told[host] == text
 	e.told[host] = text
 	e.mu.Unlock()
-	if err != nil && !known {
+	if err != nil && !known && hop3.CodeOf(err) != hop3.CodeNotFound { // a wildcard may have none
 		e.logger.Warn("no certificate", zap.String("host", host), zap.Error(err))
 	}
 }
@@ -179,7 +179,8 @@ func (e *exported) forget(keep map[string]bool) error {
 // place is where the certificate of a host lies. A host, once validated, has
 // nothing in it that means something in a path.
 func (e *exported) place(host string) Certificate {
-	return Certificate{Host: host, Chain: filepath.Join(e.dir, host+".crt"), Key: filepath.Join(e.dir, host+".key")}
+	name := strings.Replace(host, "*", "_", 1)
+	return Certificate{Host: host, Chain: filepath.Join(e.dir, name+".crt"), Key: filepath.Join(e.dir, name+".key")}
 }
 
 func parseLeaf(chain []byte) (*x509.Certificate, error) {

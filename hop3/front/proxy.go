@@ -65,7 +65,7 @@ type standing struct {
 func New(o Options) *Proxy {
 	return &Proxy{
 		Table: o.Table, o: o, routes: map[string]hop3.Route{}, wanted: Own,
-		certs: newExported(filepath.Join(o.Home, "certificates"), o.Certificates, o.Logger),
+		certs: newExported(filepath.Join(o.Home, "front"), o.Certificates, o.Logger),
 		kick:  make(chan struct{}, 1),
 	}
 }
@@ -176,12 +176,12 @@ func (p *Proxy) certify(ctx context.Context, hosts []string) {
 	defer cancel()
 	p.certs.refresh(limited, local)
 	if len(public) > 0 {
-		p.look()
+		p.Look()
 	}
 }
 
-// look has the loop look at everything soon.
-func (p *Proxy) look() {
+// Look has the loop look at everything soon.
+func (p *Proxy) Look() {
 	select {
 	case p.kick <- struct{}{}:
 	default: // it will anyway

@@ -47,7 +47,7 @@ func (p *Proxy) Open(ctx context.Context, name string) error {
 	background, cancel := context.WithCancel(context.Background())
 	p.cancel, p.ended = cancel, make(chan struct{})
 	go p.tend(background)
-	p.look()
+	p.Look()
 	return nil
 }
 
@@ -118,7 +118,7 @@ func (p *Proxy) Switch(ctx context.Context, name string) error {
 	if old != nil {
 		old.process.end(old.program)
 	}
-	p.look()
+	p.Look()
 	return nil
 }
 
