@@ -167,7 +167,11 @@ func (c *core) newFront(sockets map[string]string) (*front.Proxy, error) {
 		o.Backend.TCP = l.Addr().String()
 	}
 	for _, m := range caddy.GetModules("hop3.proxies") {
-		if program, ok := m.New().(front.Program); ok {
+		made := m.New()
+		if user, ok := made.(interface{ UseBinary(path string) }); ok && m.ID.Name() == "traefik" {
+			user.UseBinary(c.config.TraefikBinary)
+		}
+		if program, ok := made.(front.Program); ok {
 			o.Programs = append(o.Programs, program)
 		}
 	}

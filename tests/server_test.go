@@ -203,7 +203,7 @@ func (s *server) end() {
 // fronts returns the proxies that stand in front of the server, and those that
 // did.
 func (s *server) fronts() []int {
-	return append(withFile("cmdline", s.home+"/nginx/"), withFile("cmdline", s.home+"/traefik/")...)
+	return append(withFile("cmdline", s.home+"/nginx/"), withFile("cmdline", s.home+"/traefik\x00")...)
 }
 
 // emperors returns the uWSGI emperors over the server's home: one or none.

@@ -19,7 +19,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// exported are the certificates on the disk, in <home>/front: the
+// exported are the certificates on the disk, in <home>/front/certificates: the
 // program in front reads them there. Its methods are safe for concurrent use.
 type exported struct {
 	dir    string

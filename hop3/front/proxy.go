@@ -65,7 +65,7 @@ type standing struct {
 func New(o Options) *Proxy {
 	return &Proxy{
 		Table: o.Table, o: o, routes: map[string]hop3.Route{}, wanted: Own,
-		certs: newExported(filepath.Join(o.Home, "front"), o.Certificates, o.Logger),
+		certs: newExported(filepath.Join(o.Home, "front", "certificates"), o.Certificates, o.Logger),
 		kick:  make(chan struct{}, 1),
 	}
 }

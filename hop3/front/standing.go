@@ -73,6 +73,9 @@ func inEffect(ctx context.Context, f *standing, place Place) error {
 		if err != nil {
 			last = err
 		}
+		if hop3.CodeOf(err) == hop3.CodeInvalid {
+			return err // it will not change its mind
+		}
 		if !f.process.alive() {
 			return fmt.Errorf("%s ended: %s", f.program.Name(), tail(filepath.Join(place.Work, "output.log")))
 		}
@@ -237,7 +240,7 @@ func (p *Proxy) stand(ctx context.Context, program Program) (*standing, error) {
 		return nil, err
 	}
 	f.place = p.placeOf(program)
-	if err := os.MkdirAll(f.place.Work, 0o700); err != nil {
+	if err := os.MkdirAll(f.place.Work, 0o711); err != nil {
 		return nil, err
 	}
 	if p.o.Certificates != nil {
@@ -260,7 +263,7 @@ func (p *Proxy) stand(ctx context.Context, program Program) (*standing, error) {
 // placeOf is where a program works that is not running yet.
 func (p *Proxy) placeOf(program Program) Place {
 	place := Place{
-		Dir: filepath.Join(p.o.Home, program.Name()), Work: filepath.Join(p.o.Home, program.Name(), "server"), Backend: p.o.Backend,
+		Dir: filepath.Join(p.o.Home, program.Name()), Work: filepath.Join(p.o.Home, "front", program.Name()), Backend: p.o.Backend,
 		OpenFiles: 1024,
 	}
 	var limit unix.Rlimit

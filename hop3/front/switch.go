@@ -163,7 +163,7 @@ func (p *Proxy) Check(ctx context.Context, name string) error {
 	if p.front != nil && p.front.program.Name() == name {
 		f.place = p.front.place
 	}
-	if err := os.MkdirAll(f.place.Work, 0o700); err != nil {
+	if err := os.MkdirAll(f.place.Work, 0o711); err != nil {
 		return err
 	}
 	_, done, err := p.sockets(&f.place)

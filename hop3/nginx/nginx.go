@@ -111,7 +111,7 @@ func explain(out string, p front.Place) string {
 		if strings.Contains(line, "[emerg]") || strings.Contains(line, "[alert]") || strings.Contains(line, "[crit]") {
 			_, text, _ := strings.Cut(line, "] ")
 			text = processPrefix.ReplaceAllString(text, "")
-			lines = append(lines, strings.TrimSpace(strings.ReplaceAll(text, p.Dir+"/", filepath.Dir(p.Work)+"/")))
+			lines = append(lines, strings.TrimSpace(strings.ReplaceAll(text, p.Dir+"/", filepath.Join(filepath.Dir(filepath.Dir(p.Work)), "nginx")+"/")))
 		}
 	}
 	if lines == nil {

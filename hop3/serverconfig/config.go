@@ -26,23 +26,24 @@ type ACME struct {
 // Config is a server's configuration, complete and valid. See keys.go for what
 // each setting means.
 type Config struct {
-	Home         string // absolute
-	Host         string // of the RPC listener
-	Port         int    // of the RPC listener; 0 for any free one
-	Bind         string // address of the public listeners; "" for all
-	HTTPPort     int    // 0: closed
-	HTTPSPort    int    // 0: closed
-	SSHPort      int    // 0: closed
-	BaseDomain   string
-	AdminDomain  string
-	DatabaseURL  string // may contain a password
-	SecretKey    []byte // set by Prepare when nothing else did
-	TokenExpiry  time.Duration
-	Proxy        string
-	Runtime      string // "auto" or the name of a runtime
-	StartTimeout time.Duration
-	StopGrace    time.Duration
-	DrainTimeout time.Duration
+	Home          string // absolute
+	Host          string // of the RPC listener
+	Port          int    // of the RPC listener; 0 for any free one
+	Bind          string // address of the public listeners; "" for all
+	HTTPPort      int    // 0: closed
+	HTTPSPort     int    // 0: closed
+	SSHPort       int    // 0: closed
+	BaseDomain    string
+	AdminDomain   string
+	DatabaseURL   string // may contain a password
+	SecretKey     []byte // set by Prepare when nothing else did
+	TokenExpiry   time.Duration
+	Proxy         string
+	TraefikBinary string // absolute; "" looks for it in PATH
+	Runtime       string // "auto" or the name of a runtime
+	StartTimeout  time.Duration
+	StopGrace     time.Duration
+	DrainTimeout  time.Duration
 
 	ConcurrentBuilds int
 	WaitingBuilds    int
