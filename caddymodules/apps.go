@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/routing"
 )
 
@@ -125,7 +126,7 @@ func (a *Apps) redirect(w http.ResponseWriter, r *http.Request) {
 // them, so a client's own are dropped; Caddy takes care of X-Forwarded-For,
 // -Proto and -Host, and of spellings with '_' and '.'.
 var untrusted = []string{
-	"Client-Ip", "Forwarded", "X-Client-Ip", "X-Forwarded-Port", "X-Forwarded-Prefix",
+	"Client-Ip", "Forwarded", front.SecretHeader, "X-Client-Ip", "X-Forwarded-Port", "X-Forwarded-Prefix",
 	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Real-Ip", "X-Remote-Address",
 }
 

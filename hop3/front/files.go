@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // stagedDir holds a copy of the files while the program tests them.
@@ -60,7 +61,18 @@ func write(dir string, have, want map[string][]byte) error {
 		return err
 	}
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(want)) {
+	// The main file, which says what is in effect, comes last: a program that
+	// watches its files must not take it for all there is.
+	names := slices.SortedFunc(maps.Keys(want), func(a, b string) int {
+		if main := strings.HasPrefix(a, "_"); main != strings.HasPrefix(b, "_") {
+			if main {
+				return 1
+			}
+			return -1
+		}
+		return strings.Compare(a, b)
+	})
+	for _, name := range names {
 		if old, same := have[name]; same && bytes.Equal(old, want[name]) {
 			continue
 		}

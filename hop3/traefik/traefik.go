@@ -132,6 +132,7 @@ func arguments(p front.Place) []string {
 			entry+".transport.respondingtimeouts.readtimeout=0s",
 			entry+".transport.lifecycle.gracetimeout=600s",
 			entry+".http.sanitizepath=false",
+			entry+".http.encodequerysemicolons=true", // else they become '&'
 		)
 	}
 	return args
