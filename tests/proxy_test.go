@@ -7,13 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/abilian/hop3/hop3/hop3test"
 )
 
 // TestProxySwitchUnderLoad lets one proxy after the other serve, on a live
@@ -135,20 +136,18 @@ func fetch(ctx context.Context, client *http.Client, url string) error {
 func proxies(t *testing.T) []string {
 	t.Helper()
 	names := []string{"nginx"}
-	if traefikBinary() != "" {
+	if hop3test.TraefikBinary(t) != "" {
 		names = append(names, "traefik")
 	}
 	return names
 }
 
-// traefikBinary is where tests/run has built Traefik; "" where it has not.
-func traefikBinary() string { return os.Getenv("TRAEFIK_BIN") }
-
 // proxyEnv tells the server where Traefik is.
 func proxyEnv(t *testing.T) []string {
 	t.Helper()
-	if traefikBinary() == "" {
+	binary := hop3test.TraefikBinary(t)
+	if binary == "" {
 		return nil
 	}
-	return []string{"TRAEFIK_BIN=" + traefikBinary()}
+	return []string{"TRAEFIK_BIN=" + binary}
 }

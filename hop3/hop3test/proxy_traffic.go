@@ -168,7 +168,7 @@ func (t *proxyTest) drains() {
 // losesNothing changes release and hosts of one app, and other apps come and
 // go, under load by new connections and kept ones.
 func (t *proxyTest) losesNothing() {
-	const changes = 20
+	const changes = 8
 	r := hop3.Route{App: "busy", Release: 1, Hosts: []string{"busy.test"}, Upstreams: []string{t.app(says("ok"))}}
 	t.set(r)
 	load, stop := context.WithCancel(t.Context())
@@ -226,4 +226,3 @@ func ok(ctx context.Context, client *http.Client, url string) error {
 	}
 	return err
 }
-

@@ -75,13 +75,19 @@ func names(hosts []string) []arg {
 	return all
 }
 
-// listen is a socket that we hand to nginx, which knows it by its address. An
-// IPv6 socket of all addresses takes IPv4 connections too, as Go opens it.
+// listen is a socket that we hand to nginx, which knows it by its address.
 func listen(address string, more ...string) directive {
 	x := d("listen", data(address))
 	for _, word := range more {
 		x.args = append(x.args, code(word))
 	}
+	return x
+}
+
+// listenFirst is the default server at an address. An IPv6 socket of all
+// addresses takes IPv4 connections too, as Go opens it; that may be said once.
+func listenFirst(address string, more ...string) directive {
+	x := listen(address, append(more, "default_server")...)
 	if strings.HasPrefix(address, "[::]:") {
 		x.args = append(x.args, code("ipv6only=off"))
 	}
@@ -161,10 +167,10 @@ func main(p front.Place) []directive {
 func defaults(p front.Place) []directive {
 	var all []directive
 	if p.Address("http") != "" {
-		all = append(all, d("server").in(listen(p.Address("http"), "default_server"), d("server_name", "_"), pass()))
+		all = append(all, d("server").in(listenFirst(p.Address("http")), d("server_name", "_"), pass()))
 	}
 	if p.Address("https") != "" {
-		all = append(all, d("server").in(listen(p.Address("https"), "ssl", "http2", "default_server"), d("server_name", "_"), d("ssl_reject_handshake", "on")))
+		all = append(all, d("server").in(listenFirst(p.Address("https"), "ssl", "http2"), d("server_name", "_"), d("ssl_reject_handshake", "on")))
 	}
 	return all
 }
