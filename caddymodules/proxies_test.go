@@ -125,7 +125,9 @@ func needs(t *testing.T, what string) {
 // as Caddy writes it: Caddy remembers its number.
 func openSocket(t *testing.T, network, address string) string {
 	t.Helper()
-	l, err := net.Listen(network, address)
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // as `hop3 run` opens them
+	l, err := plain.Listen(t.Context(), network, address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,9 @@ import (
 )
 
 // TestProxySwitchUnderLoad lets one proxy after the other serve, on a live
-// server under constant load, by HTTP and HTTPS, and redeploys behind each. No
-// request may fail and no WebSocket break.
+// server under constant load, by HTTP and HTTPS, redeploys behind each and
+// reloads the server. No request may fail, and no WebSocket break but by such
+// a reload.
 func TestProxySwitchUnderLoad(t *testing.T) {
 	const sockets, perSecond = 4, 160
 	s := prepareServer(t)
@@ -69,29 +70,43 @@ func TestProxySwitchUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	talk, hush := context.WithCancel(load)
 	for range sockets {
 		all.Go(func() {
-			if err := s.chat(ctx, load, "load.localhost"); err != nil {
+			if err := s.chat(ctx, talk, "load.localhost"); err != nil {
 				fail("WebSocket: %v", err)
 			}
 		})
 	}
-	for n, name := range append(append(proxies(t), "caddy"), append(proxies(t), "caddy")...) {
+	version := 1
+	set := func(name string) {
 		began := time.Now()
 		if _, err := s.run(dir, "hop3", "proxy", "set", name); err != nil {
 			t.Fatal(err)
 		}
-		switched := time.Since(began)
+		took := time.Since(began)
 		if told, err := s.run(dir, "hop3", "proxy", "show"); err != nil || !strings.Contains(told, "Proxy: "+name) {
 			t.Fatalf("after the switch to %s: %s, %v", name, told, err)
 		}
-		if err := s.commit(dir, map[string]string{"version": strconv.Itoa(n+2) + "\n"}); err != nil {
+		version++
+		if err := s.commit(dir, map[string]string{"version": strconv.Itoa(version) + "\n"}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.run(dir, "git", "push", "hop3", "main"); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("switched to %s in %.0f ms, and redeployed", name, switched.Seconds()*1000)
+		t.Logf("switched to %s in %.0f ms, and redeployed", name, took.Seconds()*1000)
+	}
+	for _, name := range append(proxies(t), "caddy") {
+		set(name)
+	}
+	hush() // a reload of the server ends WebSockets
+	for _, name := range append(proxies(t), "caddy") {
+		set(name)
+		if _, err := s.run(dir, "hop3-server", "reload"); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("reloaded the server behind %s", name)
 	}
 	stop()
 	all.Wait()

@@ -1,6 +1,7 @@
 package hop3cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -180,7 +181,9 @@ func (l listener) open() (fd int, err error) {
 		defer func() { _ = made.Close() }()
 		conn = made.(*net.UDPConn)
 	default:
-		made, err := net.Listen(l.network, l.address())
+		var plain net.ListenConfig
+		plain.SetMultipathTCP(false) // it knows no filters; see hop3/front
+		made, err := plain.Listen(context.Background(), l.network, l.address())
 		if err != nil {
 			return 0, err
 		}

@@ -47,6 +47,9 @@ type Program interface {
 	// Generation asks the running program for the Place.Generation of the
 	// files that are in effect.
 	Generation(ctx context.Context, p Place) (string, error)
+	// AcceptsEarly says that the program accepts connections before it has read
+	// its files.
+	AcceptsEarly() bool
 	// Quit is the signal by which the program ends once its requests are done.
 	Quit() syscall.Signal
 }

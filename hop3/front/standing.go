@@ -327,6 +327,15 @@ func (p *Proxy) launch(ctx context.Context, f *standing) error {
 	if err != nil {
 		return err
 	}
+	if f.program.AcceptsEarly() {
+		var public []*os.File
+		for i, s := range place.Sockets {
+			if s.Name != "status" {
+				public = append(public, sockets[i])
+			}
+		}
+		defer mute(public)() // before the copies are closed
+	}
 	if f.process, err = start(p.o.Home, f.program, f.binary, place, sockets); err != nil {
 		return errors.Join(err, undo())
 	}

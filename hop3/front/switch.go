@@ -38,6 +38,7 @@ func (p *Proxy) Open(ctx context.Context, name string) error {
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	p.wanted = name
+	p.listen()
 	if found := left(p.o.Home); found != nil && found.Program != name {
 		found.end(programNamed(p.o.Programs, found.Program)) // the choice was changed while no server ran
 	}

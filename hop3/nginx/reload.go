@@ -44,6 +44,9 @@ func (*Nginx) Reload(ctx context.Context, pid int) error {
 	}
 }
 
+// AcceptsEarly returns false: the workers begin when the files are read.
+func (*Nginx) AcceptsEarly() bool { return false }
+
 // workers returns the processes of a master that accept connections.
 func workers(master int) ([]procfs.Process, error) {
 	all, err := procfs.All()

@@ -191,6 +191,9 @@ func (t *Traefik) Test(ctx context.Context, b front.Binary, p front.Place, _ []*
 // Reload does nothing: Traefik watches its files.
 func (*Traefik) Reload(context.Context, int) error { return nil }
 
+// AcceptsEarly returns true: Traefik answers 404 until it has read its files.
+func (*Traefik) AcceptsEarly() bool { return true }
+
 // Quit is the signal on which Traefik finishes its requests and ends.
 func (*Traefik) Quit() syscall.Signal { return syscall.SIGTERM }
 
