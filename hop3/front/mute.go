@@ -2,6 +2,7 @@ package front
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,50 @@ func mute(sockets []*os.File) (unmute func()) {
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 		}
 	}
+}
+
+// Times of a program's end: settle is how long what it has just accepted may
+// take to be under way, closing how long its sockets to be closed.
+const (
+	settle  = 100 * time.Millisecond
+	closing = 2 * time.Second
+)
+
+// retire has a program end once its requests are done. One that accepts early
+// is as hasty at its end, and forgets what it has accepted in that moment: so
+// it accepts nothing then.
+func (p *Proxy) retire(old *standing) {
+	public, err := p.o.Listeners.Public()
+	if err != nil || !old.program.AcceptsEarly() {
+		old.process.end(old.program)
+		return
+	}
+	var sockets []*os.File
+	for _, socket := range public {
+		sockets = append(sockets, socket)
+		defer func() { _ = socket.Close() }() // a copy
+	}
+	defer mute(sockets)()
+	time.Sleep(settle)
+	old.process.end(old.program)
+	deadline := time.Now().Add(closing)
+	for old.process.alive() && time.Now().Before(deadline) {
+		if !old.process.has(old.place.Sockets) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// has reports whether the process still listens at one of the sockets.
+func (p *process) has(sockets []Socket) bool {
+	for _, s := range sockets {
+		if fd, err := p.listening(s.Address); err == nil {
+			_ = unix.Close(fd)
+			return true
+		}
+	}
+	return false
 }
 
 // listen takes back what a server muted that was killed meanwhile.

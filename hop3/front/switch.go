@@ -117,7 +117,7 @@ func (p *Proxy) Switch(ctx context.Context, name string) error {
 		_ = os.Remove(stateFile(p.o.Home)) // what ends now is not to be taken over
 	}
 	if old != nil {
-		old.process.end(old.program)
+		p.retire(old)
 	}
 	p.Look()
 	return nil
