@@ -12,9 +12,6 @@ import (
 	"strings"
 )
 
-// stagedDir holds a copy of the files while the program tests them.
-const stagedDir = "staged"
-
 // Marker begins every file that we write into a program's directory. Others
 // there are the admin's, and left alone.
 const Marker = "# Written by Hop3, and written again: changes are lost.\n"
