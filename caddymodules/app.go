@@ -13,6 +13,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/docker"
+	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/routing"
 	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
@@ -35,6 +36,11 @@ type App struct {
 	// is open already. Default: what the settings say.
 	SSHListen string `json:"ssh_listen,omitempty"`
 
+	// The sockets that are open already and that a proxy in front may get, or
+	// reaches us by, as Caddy writes their addresses, by name: http, https,
+	// front-tcp.
+	Sockets map[string]string `json:"sockets,omitempty"`
+
 	// The builders, in order of preference. Default: docker, nix and local.
 	BuildersRaw []json.RawMessage `json:"builders,omitempty" caddy:"namespace=hop3.builders inline_key=builder"`
 
@@ -49,7 +55,7 @@ type App struct {
 	logger   *zap.Logger
 	config   *serverconfig.Config
 	runtime  runtimeModule
-	proxy    hop3.Proxy
+	proxy    hop3.Proxy // nil: the routing table's
 	builders []hop3.Builder
 	core     *core // non-nil: a reference in the pool is held
 	ssh      *sshd.Server
@@ -164,7 +170,11 @@ func (a *App) loadPlugins(ctx caddy.Context) error {
 	if guest, err = ctx.LoadModule(a, "ProxyRaw"); err != nil {
 		return fmt.Errorf("loading the proxy: %w", err)
 	}
-	if a.proxy, ok = guest.(hop3.Proxy); !ok {
+	switch proxy := guest.(type) {
+	case *Proxy, front.Program: // the server's own proxy, with or without a program in front
+	case hop3.Proxy:
+		a.proxy = proxy
+	default:
 		return fmt.Errorf("the module %T in hop3.proxies is not a proxy", guest)
 	}
 	return nil
@@ -215,7 +225,7 @@ func (a *App) Start() error {
 	if user, ok := a.proxy.(tableUser); ok {
 		user.UseTable(a.core.Table)
 	}
-	if err := a.core.start(a.ctx, a.runtime, a.proxy); err != nil {
+	if err := a.core.start(a.ctx, a.runtime, a.proxy, a.Sockets); err != nil {
 		return err
 	}
 	if a.config.SSHPort == 0 {

@@ -22,6 +22,7 @@ type BaseOptions struct {
 	HTTPSPort    int             // of the apps; 0: closed
 	BindHost     string          // address of both; "" for all
 	HTTP3        bool
+	Fronted      bool   // another program has the public ports, and ends TLS
 	RPCAddress   string // host:port of the control plane alone; "" for none
 	ControlHosts []string
 	// ControlHandlers answer for ControlHosts and at RPCAddress.
@@ -101,6 +102,9 @@ func baseHTTP(o BaseOptions) *caddyhttp.App {
 		GracePeriod: caddy.Duration(30 * time.Second),
 		Servers:     map[string]*caddyhttp.Server{},
 	}
+	if front, open := o.Listeners["front"]; open {
+		app.Servers["front"] = frontServer(o, front)
+	}
 	if o.HTTPPort != 0 {
 		app.Servers["http"] = publicServer(o, "http", o.HTTPPort, "h1")
 	}
@@ -143,23 +147,46 @@ func httpsServer(o BaseOptions) *caddyhttp.Server {
 }
 
 func publicServer(o BaseOptions, name string, port int, protocols ...string) *caddyhttp.Server {
-	srv := baseServer(o.address(name, net.JoinHostPort(o.BindHost, strconv.Itoa(port))), protocols...)
-	if len(o.ControlHosts) > 0 && len(o.ControlHandlers) > 0 {
-		hosts := caddyconfig.JSON(o.ControlHosts, nil)
-		srv.Routes = append(srv.Routes, caddyhttp.Route{
-			MatcherSetsRaw: caddyhttp.RawMatcherSets{{"host": hosts}},
-			HandlersRaw:    o.ControlHandlers,
-			Terminal:       true,
-		})
+	address := o.address(name, net.JoinHostPort(o.BindHost, strconv.Itoa(port)))
+	srv := baseServer(address, protocols...)
+	// Below TLS, so that it is the socket which is opened again after a pause.
+	srv.ListenerWrappersRaw = []json.RawMessage{
+		caddyconfig.JSONModuleObject(&Listeners{Public: address}, "wrapper", "hop3", nil),
+		json.RawMessage(`{"wrapper":"tls"}`),
 	}
-	apps := caddyconfig.JSONModuleObject(&Apps{HTTPSPort: o.HTTPSPort}, "handler", "hop3_apps", nil)
-	srv.Routes = append(srv.Routes, caddyhttp.Route{HandlersRaw: []json.RawMessage{apps}})
+	srv.Routes = caddyhttp.RouteList{{HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(&Gate{Public: true}, "handler", "hop3_gate", nil)}}}
+	srv.Routes = append(srv.Routes, hostRoutes(o)...)
 	if len(o.TrustedProxies) > 0 {
 		srv.TrustedProxiesRaw = caddyconfig.JSON(map[string]any{"source": "static", "ranges": slices.Clone(o.TrustedProxies)}, nil)
 		// A proxy adds to what its client sent: only what it added counts.
 		srv.TrustedProxiesStrict = 1
 	}
 	return srv
+}
+
+// frontServer serves what a program in front of us passes on.
+func frontServer(o BaseOptions, address string) *caddyhttp.Server {
+	srv := baseServer(address, "h1", "h2c")
+	if port, open := o.Listeners["front-tcp"]; open {
+		srv.Listen = append(srv.Listen, port)
+	}
+	srv.Routes = append(srv.Routes, caddyhttp.Route{HandlersRaw: []json.RawMessage{json.RawMessage(`{"handler":"hop3_front"}`)}})
+	srv.Routes = append(srv.Routes, hostRoutes(o)...)
+	return srv
+}
+
+// hostRoutes lead to the server's own hosts, and to the apps.
+func hostRoutes(o BaseOptions) (routes caddyhttp.RouteList) {
+	if len(o.ControlHosts) > 0 && len(o.ControlHandlers) > 0 {
+		hosts := caddyconfig.JSON(o.ControlHosts, nil)
+		routes = append(routes, caddyhttp.Route{
+			MatcherSetsRaw: caddyhttp.RawMatcherSets{{"host": hosts}},
+			HandlersRaw:    o.ControlHandlers,
+			Terminal:       true,
+		})
+	}
+	apps := caddyconfig.JSONModuleObject(&Apps{HTTPSPort: o.HTTPSPort}, "handler", "hop3_apps", nil)
+	return append(routes, caddyhttp.Route{HandlersRaw: []json.RawMessage{apps}})
 }
 
 // baseServer is a server whose certificates and redirects are ours to decide,

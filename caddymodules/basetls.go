@@ -68,7 +68,7 @@ func acmeIssuer(o BaseOptions) (json.RawMessage, error) {
 		Email: o.ACME.Email,
 		Challenges: &caddytls.ChallengesConfig{
 			HTTP:    &caddytls.HTTPChallengeConfig{AlternatePort: o.HTTPPort, Disabled: o.HTTPPort == 0},
-			TLSALPN: &caddytls.TLSALPNChallengeConfig{AlternatePort: o.HTTPSPort},
+			TLSALPN: &caddytls.TLSALPNChallengeConfig{AlternatePort: o.HTTPSPort, Disabled: o.Fronted},
 		},
 	}
 	if o.ACME.RootCA != "" {

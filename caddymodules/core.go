@@ -22,6 +22,7 @@ import (
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
 	"github.com/abilian/hop3/hop3/docker"
+	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/git"
 	"github.com/abilian/hop3/hop3/platform"
 	"github.com/abilian/hop3/hop3/ready"
@@ -43,6 +44,8 @@ type core struct {
 	Table    *routing.Table
 	Repos    *git.Repositories
 	Keeper   *certs.Keeper
+
+	front *front.Proxy // nil until started, and where another module is the proxy
 
 	config   *serverconfig.Config
 	builders atomic.Pointer[[]hop3.Builder]
@@ -118,7 +121,7 @@ func (c *core) eagerHosts() []string {
 
 // start opens what the configuration names and brings the apps back. It does
 // so once; later calls return nil.
-func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (err error) {
+func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, sockets map[string]string) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.started {
@@ -167,6 +170,12 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
 	}
+	if proxy == nil {
+		if c.front, err = c.newFront(sockets); err != nil {
+			return err
+		}
+		proxy = c.front
+	}
 	c.Platform = &platform.Platform{
 		Store:    c.store,
 		Runtime:  runtime,
@@ -196,6 +205,9 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy) (e
 		return err
 	}
 	c.gate.open()
+	if c.front != nil {
+		return c.front.Open(ctx, c.config.Proxy)
+	}
 	return nil
 }
 
@@ -305,6 +317,10 @@ func (c *core) closeLocked() error {
 		defer cancel()
 		if c.host != nil {
 			err = c.closeHost(ctx)
+		}
+		if c.front != nil {
+			c.front.Leave()
+			c.front = nil
 		}
 		err = errors.Join(err, c.Platform.Shutdown(ctx), c.Platform.Runtime.Close())
 		c.Platform = nil

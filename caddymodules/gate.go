@@ -26,8 +26,12 @@ type gate struct {
 	// closed, in nanoseconds. Zero: the server is not ending.
 	ending atomic.Int64
 
+	// paused says that another program serves from the public sockets.
+	paused atomic.Bool
+
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{} // whose servers may still accept
+	public    map[*publicListener]struct{}
 }
 
 // gateHold is how long a request waits for a server that starts. Bringing all
@@ -43,7 +47,7 @@ const gateFresh = time.Second
 const gatePoll = 5 * time.Millisecond
 
 func newGate() *gate {
-	return &gate{ready: make(chan struct{}), listeners: map[net.Listener]struct{}{}}
+	return &gate{ready: make(chan struct{}), listeners: map[net.Listener]struct{}{}, public: map[*publicListener]struct{}{}}
 }
 
 // open lets the requests through that waited for the server to start.

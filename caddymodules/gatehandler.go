@@ -12,6 +12,9 @@ import (
 // `hop3 run` makes: by it a server that starts answers nothing before its apps
 // are back, and one that ends knows what it has still to answer.
 type Gate struct {
+	// Public says that the server is one that gives way to a program in front.
+	Public bool `json:"public,omitempty"`
+
 	gate *gate
 }
 
@@ -53,6 +56,15 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		// Told so, no client sends its next request into a connection that is
 		// just being closed.
 		w.Header().Set("Connection", "close")
+	}
+	if g.Public && g.gate.paused.Load() {
+		if r.ProtoMajor == 3 {
+			// Who stands in front has no HTTP/3: the client is to come by TCP.
+			w.Header().Set("Alt-Svc", "clear")
+			w.WriteHeader(http.StatusMisdirectedRequest)
+			return nil
+		}
+		w.Header().Set("Connection", "close") // HTTP/2 knows it too
 	}
 	epoch := g.gate.begin()
 	defer g.gate.end(epoch)

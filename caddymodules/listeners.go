@@ -19,6 +19,11 @@ import (
 // listeners are closed first, and Shutdown comes when every connection has had
 // its first request answered. It changes nothing of the connections.
 type Listeners struct {
+	// Public is the address, as Caddy writes it, of a public server: while
+	// another program stands in front, nothing is accepted on it. Empty for
+	// the others.
+	Public string `json:"public,omitempty"`
+
 	gate  *gate
 	marks sync.Map // net.Conn to *connMark
 }
@@ -47,8 +52,13 @@ func (l *Listeners) Provision(ctx caddy.Context) error {
 // WrapListener makes a listener known to the gate, which closes it first.
 func (l *Listeners) WrapListener(inner net.Listener) net.Listener {
 	made := &gateListener{Listener: inner, gate: l.gate}
-	l.gate.add(made)
-	return made
+	if l.Public == "" {
+		l.gate.add(made)
+		return made
+	}
+	public := &publicListener{gateListener: made, address: l.Public}
+	l.gate.addPublic(public)
+	return public
 }
 
 // Private

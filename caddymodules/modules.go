@@ -21,6 +21,7 @@ func init() {
 	caddy.RegisterModule((*Apps)(nil))
 	caddy.RegisterModule((*RPC)(nil))
 	caddy.RegisterModule((*Gate)(nil))
+	caddy.RegisterModule((*Front)(nil))
 	caddy.RegisterModule((*Listeners)(nil))
 	caddy.RegisterModule((*Upstreams)(nil))
 	caddy.RegisterModule((*Selection)(nil))
@@ -59,6 +60,9 @@ var (
 
 	_ caddy.Provisioner           = (*Gate)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
+
+	_ caddy.Provisioner           = (*Front)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Front)(nil)
 
 	_ caddy.Provisioner     = (*Listeners)(nil)
 	_ caddy.ListenerWrapper = (*Listeners)(nil)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/abilian/hop3/hop3/front"
 )
 
 // cleanHeaders drops what a client may not say, and adds when the request
@@ -32,7 +34,7 @@ func cleanHeaders(r *http.Request) {
 // and is nobody's to say.
 func untrusted(name string) bool {
 	switch name {
-	case "Client-Ip", "Cf-Connecting-Ip", "Forwarded", "Remote-Addr", "Remote-User", "True-Client-Ip",
+	case front.SecretHeader, "Client-Ip", "Cf-Connecting-Ip", "Forwarded", "Remote-Addr", "Remote-User", "True-Client-Ip",
 		"X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Url", "X-Real-Ip", "X-Remote-Address", "X-Remote-User", "X-Rewrite-Url":
 		return true
 	}

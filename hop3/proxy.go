@@ -56,3 +56,33 @@ type StaticPath struct {
 	Root   string // absolute; no symbolic link leads out of it
 	Path   string // below Root, with slashes; "." for Root itself
 }
+
+// ProxySwitch is a Proxy in front of which another program can stand.
+type ProxySwitch interface {
+	// Status tells which proxy serves and how it is.
+	Status() ProxyStatus
+	// Check says whether a proxy could serve all apps now, and changes nothing.
+	// An error tells what speaks against it.
+	Check(ctx context.Context, name string) error
+	// Switch makes another proxy the one that serves, now and after the next
+	// start, while all apps stay reachable. When it fails nothing has changed.
+	Switch(ctx context.Context, name string) error
+}
+
+// ProxyStatus describes the proxy of a server.
+type ProxyStatus struct {
+	Name    string   // the chosen one
+	Choices []string // the names there are
+	// Running is false when the chosen program does not run, for the reason in
+	// Trouble, and the server itself serves instead.
+	Running bool
+	Trouble string
+	Program string // path of the program in front, with its version; "" for none
+	Version string
+	PID     int
+	// Directory is where the files are that are written for the program.
+	Directory string
+	Apps      int // that have a route
+	// Uncertified are the hosts that the program has no certificate for yet.
+	Uncertified []string
+}

@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"hop3/sandbox":      {"hop3", "hop3/cgroup", "hop3/procfs"},
 	"hop3/ready":        {"hop3", "hop3/procfs"},
 	"hop3/routing":      {"hop3"},
+	"hop3/front":        {"hop3", "hop3/procfs", "hop3/routing"},
 	"hop3/serverconfig": {"hop3"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
@@ -60,11 +61,11 @@ var mayImport = map[string][]string{
 	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor", "uwsgi/vassal"},
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
 	"hop3/docker":     {"hop3", "hop3/build"},
-	"hop3/nginx":      {"hop3"},
+	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},
 	"hop3/nix":        {"hop3", "hop3/build", "hop3/sandbox"},
 	"hop3/static":     {"hop3"},
 	"hop3/supervisor": {"hop3", "hop3/cgroup", "hop3/logfile", "hop3/procfs", "hop3/sandbox"},
-	"hop3/traefik":    {"hop3"},
+	"hop3/traefik":    {"hop3", "hop3/front"},
 
 	// The conformance suites of the interfaces of L0.
 	"hop3/hop3test": {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs", "hop3/sandbox"},

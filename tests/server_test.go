@@ -191,10 +191,19 @@ func (s *server) end() {
 			s.signal(syscall.SIGTERM)
 		}
 	}
+	for _, pid := range s.fronts() {
+		syscall.Kill(-pid, syscall.SIGKILL) // with its workers
+	}
 	// The emperor first: it starts again what ends.
 	for _, pid := range append(s.emperors(), s.processes()...) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
+}
+
+// fronts returns the proxies that stand in front of the server, and those that
+// did.
+func (s *server) fronts() []int {
+	return append(withFile("cmdline", s.home+"/nginx/"), withFile("cmdline", s.home+"/traefik\x00")...)
 }
 
 // emperors returns the uWSGI emperors over the server's home: one or none.

@@ -215,6 +215,9 @@ const lastRequests = 30 * time.Second
 // stop ends the server: listeners first, then open requests, for a bounded
 // time.
 func (i *instance) stop(next *handover) error {
+	if next == nil {
+		caddymodules.EndFront(i.config.Home, defaultGrace().Requests)
+	}
 	switch {
 	case next != nil:
 	case i.sockets.systemd():

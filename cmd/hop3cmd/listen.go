@@ -1,10 +1,12 @@
 package hop3cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/serverconfig"
 )
 
@@ -35,7 +38,12 @@ type listener struct {
 	port                int
 }
 
-func (l listener) address() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
+func (l listener) address() string {
+	if l.network == "unix" {
+		return l.host
+	}
+	return net.JoinHostPort(l.host, strconv.Itoa(l.port))
+}
 
 // listenersOf returns what a configuration wants to listen on.
 func listenersOf(c *serverconfig.Config) []listener {
@@ -43,14 +51,25 @@ func listenersOf(c *serverconfig.Config) []listener {
 	for _, l := range []listener{
 		{"http", "HTTP", "http-port", "tcp", c.Bind, c.HTTPPort},
 		{"https", "HTTPS", "https-port", "tcp", c.Bind, c.HTTPSPort},
-		{"http3", "HTTP/3", "https-port", "udp", c.Bind, c.HTTPSPort},
+		{"http3", "HTTP/3", "https-port", "udp", c.Bind, http3Port(c)},
 		{"ssh", "SSH", "ssh-port", "tcp", c.Bind, c.SSHPort},
 	} {
 		if l.port != 0 {
 			wanted = append(wanted, l)
 		}
 	}
-	return append(wanted, listener{"api", "the API", "port", "tcp", c.Host, c.Port}) // port 0: any free one
+	return append(wanted,
+		listener{"api", "the API", "port", "tcp", c.Host, c.Port}, // port 0: any free one
+		listener{"front", "a proxy in front", "home", "unix", filepath.Join(c.Home, "front.sock"), 0},
+		listener{"front-tcp", "a proxy in front", "port", "tcp", "127.0.0.1", 0})
+}
+
+// http3Port is the port for HTTP/3, 0 for none: no proxy in front has it.
+func http3Port(c *serverconfig.Config) int {
+	if c.Proxy != front.Own {
+		return 0
+	}
+	return c.HTTPSPort
 }
 
 // open returns the sockets a configuration wants: those of s that fit, and new
@@ -63,6 +82,14 @@ func (s sockets) open(c *serverconfig.Config) (sockets, error) {
 			continue
 		}
 		fd, err := want.open()
+		if errors.Is(err, unix.EADDRINUSE) && want.network == "tcp" {
+			// A proxy in front may have it, that a server left which was killed.
+			if taken, ok := front.Reclaim(c.Home, want.address()); ok {
+				fd, err = taken, nil
+			} else {
+				fd, err = want.open()
+			}
+		}
 		if err != nil {
 			return nil, errors.Join(hop3.Errorf(hop3.CodeUnavailable, "port %d, for %s, cannot be used: %s", want.port, want.what, reason(err)).
 				WithHint("Stop what uses it, or choose another one with --%s.", want.setting), opened.close())
@@ -143,21 +170,31 @@ func (s sockets) caddy() map[string]string {
 // open opens a socket and returns a descriptor of it.
 func (l listener) open() (fd int, err error) {
 	var conn syscall.Conn
-	if l.network == "udp" {
+	switch l.network {
+	case "unix":
+		return listenUnix(l.host)
+	case "udp":
 		made, err := net.ListenPacket(l.network, l.address())
 		if err != nil {
 			return 0, err
 		}
 		defer func() { _ = made.Close() }()
 		conn = made.(*net.UDPConn)
-	} else {
-		made, err := net.Listen(l.network, l.address())
+	default:
+		var plain net.ListenConfig
+		plain.SetMultipathTCP(false) // it knows no filters; see hop3/front
+		made, err := plain.Listen(context.Background(), l.network, l.address())
 		if err != nil {
 			return 0, err
 		}
 		defer func() { _ = made.Close() }()
 		conn = made.(*net.TCPListener)
 	}
+	return copyOf(conn)
+}
+
+// copyOf returns a descriptor of the socket of a connection or listener.
+func copyOf(conn syscall.Conn) (fd int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -167,6 +204,26 @@ func (l listener) open() (fd int, err error) {
 		return 0, err
 	}
 	return fd, dupErr
+}
+
+// listenUnix listens on a socket that every user of the machine can reach: the
+// workers of a proxy in front are not our user's. What comes by it must prove
+// that it is from there. A file that an earlier server left is nobody's: the
+// home is locked.
+func listenUnix(path string) (fd int, err error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, err
+	}
+	made, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return 0, err
+	}
+	made.SetUnlinkOnClose(false)
+	defer func() { _ = made.Close() }() // a copy of it stays
+	if err := os.Chmod(path, 0o666); err != nil {
+		return 0, err
+	}
+	return copyOf(made)
 }
 
 // firstFD is the first descriptor of systemd's.

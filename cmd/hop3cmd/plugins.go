@@ -7,8 +7,10 @@ import (
 	_ "github.com/abilian/hop3/caddymodules"
 	_ "github.com/abilian/hop3/hop3/build"
 	_ "github.com/abilian/hop3/hop3/docker"
+	_ "github.com/abilian/hop3/hop3/nginx"
 	_ "github.com/abilian/hop3/hop3/nix"
 	_ "github.com/abilian/hop3/hop3/supervisor"
+	_ "github.com/abilian/hop3/hop3/traefik"
 	_ "github.com/abilian/hop3/toolchains"
 	_ "github.com/abilian/hop3/uwsgi"
 )

@@ -14,6 +14,7 @@ import (
 
 	"github.com/abilian/hop3/caddymodules"
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/serverconfig"
 )
 
@@ -127,7 +128,13 @@ func reason(err error) string {
 // not by a Caddyfile, so that nothing needs to be configured.
 func caddyConfig(c *serverconfig.Config, settings map[string]string, open sockets) ([]byte, error) {
 	listeners := open.caddy()
-	app, err := json.Marshal(caddymodules.App{Home: c.Home, Settings: settings, SSHListen: listeners["ssh"]})
+	given := map[string]string{}
+	for _, name := range []string{"http", "https", "front-tcp"} {
+		if address, open := listeners[name]; open {
+			given[name] = address
+		}
+	}
+	app, err := json.Marshal(caddymodules.App{Home: c.Home, Settings: settings, SSHListen: listeners["ssh"], Sockets: given})
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +145,8 @@ func caddyConfig(c *serverconfig.Config, settings map[string]string, open socket
 		HTTPSPort:       c.HTTPSPort,
 		BindHost:        c.Bind,
 		TrustedProxies:  c.TrustedProxies,
-		HTTP3:           true,
+		HTTP3:           c.Proxy == front.Own,
+		Fronted:         c.Proxy != front.Own,
 		RPCAddress:      net.JoinHostPort(c.Host, strconv.Itoa(c.Port)),
 		ControlHosts:    []string{c.ControlHost()},
 		ControlHandlers: []json.RawMessage{json.RawMessage(`{"handler":"hop3_rpc"}`), json.RawMessage(`{"handler":"static_response","status_code":404,"body":"Hop3: there is nothing here but the API.\n"}`)},

@@ -113,6 +113,9 @@ preview list u
 preview off u
 preview on u
 preview remove u
+proxy check a
+proxy set a
+proxy show a
 ps u
 ps scale u
 redeploy u

@@ -42,6 +42,7 @@ type Config struct {
 	SecretKey      []byte // set by Prepare when nothing else did
 	TokenExpiry    time.Duration
 	Proxy          string
+	TraefikBinary  string // absolute; "" looks for it in PATH
 	Runtime        string // "auto" or the name of a runtime
 	StartTimeout   time.Duration
 	StopGrace      time.Duration
