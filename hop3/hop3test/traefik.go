@@ -12,14 +12,13 @@ import (
 const traefikPatience = 18 * time.Minute
 
 // TraefikBinary returns where Traefik is for tests, "" where nobody has said so
-// by TRAEFIK_BIN. It waits for one that is being built. In CI it must be there.
+// by TRAEFIK_BIN: it takes too long to build to do so for every run. It waits
+// for one that is being built.
 func TraefikBinary(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("TRAEFIK_BIN")
 	if path == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatal("TRAEFIK_BIN is not set: run the tests by tests/run")
-		}
+		t.Log("without Traefik: HOP3_TEST_TRAEFIK=1 tests/run builds it, and tests with it")
 		return ""
 	}
 	deadline := time.Now().Add(traefikPatience)
