@@ -11,18 +11,6 @@ import (
 	"github.com/abilian/hop3/toolchains"
 )
 
-func TestLockfilesOfOtherPackageManagers(t *testing.T) {
-	for _, name := range []string{"poetry", "pipenv", "yarn", "pnpm"} {
-		t.Run(name, func(t *testing.T) {
-			app := hop3test.BuildApp(t, t.TempDir(), "../tests/apps/"+name, new(toolchains.Python), new(toolchains.Node))
-			app.Serves(t, "Hello from "+name)
-			if _, err := os.Stat(filepath.Join(app.Dir, "node_modules", "ms")); err == nil {
-				t.Error("a development dependency was installed")
-			}
-		})
-	}
-}
-
 // TestVite builds pages of an index.html that is none itself.
 func TestVite(t *testing.T) {
 	app := hop3test.BuildApp(t, t.TempDir(), "../tests/apps/vite", new(toolchains.Node))
