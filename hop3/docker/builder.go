@@ -234,6 +234,7 @@ func (i *imaging) build(ctx context.Context) error {
 	if err != nil && said.needsBuildx() {
 		i.job.Say("       Without its plug-in buildx, docker builds the way it used to")
 		args = slices.DeleteFunc(args, func(a string) bool { return a == "--progress=plain" })
+		args = append(args, "--force-rm") // or the container of a step that fails stays
 		said, err = i.attempts(ctx, hop3.Env{"DOCKER_BUILDKIT": "0"}, append(args, ".")...)
 	}
 	if err == nil {

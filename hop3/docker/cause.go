@@ -25,15 +25,17 @@ var (
 	stepOutput = regexp.MustCompile(`^#\d+ \d+\.\d+ (.*)$`)
 	failedStep = regexp.MustCompile(`^ ?> (\[.*\] .*):$`)
 	classic    = regexp.MustCompile(`^Step \d+/\d+ : (.*)$`)
-	stepNoise  = regexp.MustCompile(`^-{3,}$|^#\d+ |^ERROR:|^Dockerfile:\d+$|^ ?>>> |^\s*\d+ \|`)
-	prefix     = regexp.MustCompile(`^#\d+ (?:sha256:\S+ )?(?:\d+\.\d+ )?`)
+	// What the classic builder adds to what a step said last.
+	classicExit = regexp.MustCompile(`^Removing intermediate container |^The command '.*' returned a non-zero code: \d+$`)
+	stepNoise   = regexp.MustCompile(`^-{3,}$|^#\d+ |^ERROR:|^Dockerfile:\d+$|^ ?>>> |^\s*\d+ \|`)
+	prefix      = regexp.MustCompile(`^#\d+ (?:sha256:\S+ )?(?:\d+\.\d+ )?`)
 )
 
 func (o *output) add(line string) {
 	line = strings.TrimPrefix(line, "       ")
 	if m := classic.FindStringSubmatch(line); m != nil {
 		o.step, o.said = m[1], ""
-	} else if o.step != "" && strings.TrimSpace(line) != "" && !strings.HasPrefix(line, " --->") {
+	} else if o.step != "" && strings.TrimSpace(line) != "" && !strings.HasPrefix(line, " --->") && (o.said == "" || !classicExit.MatchString(line)) {
 		o.said = line
 	}
 	if o.lines = append(o.lines, line); len(o.lines) > maxKept {

@@ -45,7 +45,7 @@ executor failed running [/app fail]: exit code: 1`,
  ---> Running in 0123456789ab
 out of flour
 The command '/app fail' returned a non-zero code: 1`,
-			want: `RUN ["/app","fail"]: The command '/app fail' returned a non-zero code: 1`,
+			want: `RUN ["/app","fail"]: out of flour`,
 		},
 		"a mistake in the file": {
 			said: "#1 DONE 0.0s\nDockerfile:1\n--------------------\n   1 | >>> FORM x\n--------------------\nERROR: failed to solve: dockerfile parse error on line 1: unknown instruction: FORM",
