@@ -143,9 +143,18 @@ func (t *connTable) end(c *conn) {
 	c.running--
 	c.work.Done()
 	if t.closing && c.running == 0 {
-		c.Close()
+		c.part()
 	}
 }
+
+// farewell is how long a client that has no session any more has to close its
+// connection by itself.
+const farewell = 500 * time.Millisecond
+
+// part ends a connection without a session. Not at once: a client that still
+// has to read how its session ended, or to say goodbye, would find the
+// connection reset, and call what has succeeded a failure.
+func (c *conn) part() { time.AfterFunc(farewell, func() { _ = c.Close() }) }
 
 // forget says that a session's channel is closed on both sides.
 func (t *connTable) forget(c *conn) {
@@ -155,17 +164,25 @@ func (t *connTable) forget(c *conn) {
 	c.work.Done()
 }
 
-func (t *connTable) closeIdle() { t.closeWhere(func(c *conn) bool { return c.running == 0 }) }
-func (t *connTable) closeAll()  { t.closeWhere(func(*conn) bool { return true }) }
-
-func (t *connTable) closeWhere(which func(*conn) bool) {
+// closeIdle refuses further connections and ends those without a session.
+func (t *connTable) closeIdle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closing = true
 	for c := range t.conns {
-		if which(c) {
-			c.Close()
+		if c.running == 0 {
+			c.part()
 		}
+	}
+}
+
+// closeAll refuses further connections and cuts those there are.
+func (t *connTable) closeAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closing = true
+	for c := range t.conns {
+		c.Close()
 	}
 }
 
