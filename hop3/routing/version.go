@@ -67,9 +67,11 @@ func (v *version) id() hop3.ReleaseID {
 	return hop3.ReleaseID{App: v.route.App, Number: v.route.Release}
 }
 
-// release counts a request out.
+// release counts a request out. The second look at the count makes sure that v
+// is not finished under a request that arrived after the count was 0 and before
+// v was retired; once it is retired none arrives to stay.
 func (v *version) release() {
-	if inFlight(v.requests.Add(departure)) == 0 && v.retired.Load() {
+	if inFlight(v.requests.Add(departure)) == 0 && v.retired.Load() && v.inFlight() == 0 {
 		v.finish()
 	}
 }
