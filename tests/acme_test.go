@@ -189,6 +189,7 @@ func hosted(t *testing.T) (*server, *authority) {
 }
 
 func TestCertificatesByACME(t *testing.T) {
+	t.Parallel()
 	s, a := hosted(t)
 	hop3 := func(args ...string) string {
 		t.Helper()
@@ -259,6 +260,7 @@ func TestCertificatesByACME(t *testing.T) {
 }
 
 func TestCertificatesOfOnesOwn(t *testing.T) {
+	t.Parallel()
 	s, a := hosted(t)
 	certFile, keyFile := filepath.Join(s.dir, "wild.pem"), filepath.Join(s.dir, "wild.key")
 	selfSigned(t, certFile, keyFile, time.Now().Add(48*time.Hour), "*.wild.example.com", "wild.example.com")
@@ -309,6 +311,7 @@ func TestCertificatesOfOnesOwn(t *testing.T) {
 
 // Names that nobody has cost nothing: no order, nothing on disk.
 func TestRandomNamesGetNoCertificate(t *testing.T) {
+	t.Parallel()
 	s, _ := hosted(t)
 	count := func() (n int) {
 		_ = filepath.WalkDir(filepath.Join(s.home, "caddy"), func(string, os.DirEntry, error) error { n++; return nil })

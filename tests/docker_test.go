@@ -30,6 +30,7 @@ const (
 // Debian has as docker.io; nothing is downloaded.
 func TestDocker(t *testing.T) {
 	if os.Getenv(inNamespaces) == "" {
+		t.Parallel()
 		needsPrograms(t, "dockerd", "containerd", "runc", "docker", "iptables", "ip", "unshare")
 		runInNamespaces(t)
 		return

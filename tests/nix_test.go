@@ -20,6 +20,7 @@ const nixConfig = "substituters =\nbuild-users-group =\nsandbox = false\n"
 // nix-bin, its daemon, and a store of its own, in namespaces as TestDocker.
 func TestNix(t *testing.T) {
 	if os.Getenv(inNamespaces) == "" {
+		t.Parallel()
 		needsPrograms(t, "nix-build", "nix-store", "nix-daemon", "ip", "unshare")
 		err := os.Mkdir("/nix", 0o755) // to mount on
 		if err == nil {

@@ -14,6 +14,7 @@ import (
 // real registries, and asks it over HTTP. They wait for each other's builds as
 // those of several developers do.
 func TestSamples(t *testing.T) {
+	t.Parallel()
 	s := startServerWith(t, "APP_START_TIMEOUT=120") // a JVM on a busy machine
 	samples, err := os.ReadDir("apps")
 	if err != nil || len(samples) < 20 {
