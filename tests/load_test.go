@@ -149,12 +149,7 @@ func (s *server) hit(ctx context.Context, client *http.Client, host string) erro
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", res.StatusCode, body)
-	}
-	return err
+	return wholeAndOK(res)
 }
 
 // chat sends and reads messages on one WebSocket until talk is done.
@@ -184,4 +179,14 @@ func (s *server) chat(ctx, talk context.Context, host string) error {
 			return errors.New("echo of " + text + " was " + string(got))
 		}
 	}
+}
+
+// wholeAndOK reads an answer to its end, which must be a 200.
+func wholeAndOK(res *http.Response) error {
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", res.StatusCode, body)
+	}
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -139,12 +138,7 @@ func fetch(ctx context.Context, client *http.Client, url string) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", res.StatusCode, body)
-	}
-	return err
+	return wholeAndOK(res)
 }
 
 // proxies are those that can stand in front here.

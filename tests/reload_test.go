@@ -119,12 +119,7 @@ func ask(transport *http.Transport, method, url, host string) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", res.StatusCode, body)
-	}
-	return err
+	return wholeAndOK(res)
 }
 
 // end stops the clients and reports.

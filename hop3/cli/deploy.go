@@ -157,9 +157,7 @@ func isAddress(word string) bool {
 // followDeploy shows a deploy until its end. Whoever interrupts only stops
 // watching.
 func (p *program) followDeploy(ctx context.Context, c *client.Client, id string) error {
-	done, err := c.FollowDeploy(ctx, id, func(l api.LogEvent) {
-		p.printer.item(api.Item{T: api.KindLog, Msg: l.Msg, Level: l.Level, Color: l.Color}, nil)
-	})
+	done, err := p.watch(ctx, c, id)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(p.Err, "\nNot followed any more. The deployment goes on on the server.")
@@ -177,9 +175,7 @@ func (p *program) followDeploy(ctx context.Context, c *client.Client, id string)
 // follow shows what the server does after a change that is done. Whoever
 // interrupts only stops watching.
 func (p *program) follow(ctx context.Context, c *client.Client, id string) error {
-	done, err := c.FollowDeploy(ctx, id, func(l api.LogEvent) {
-		p.printer.item(api.Item{T: api.KindLog, Msg: l.Msg, Level: l.Level, Color: l.Color}, nil)
-	})
+	done, err := p.watch(ctx, c, id)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -190,6 +186,13 @@ func (p *program) follow(ctx context.Context, c *client.Client, id string) error
 		return exit{code: api.ExitGeneral}
 	}
 	return nil
+}
+
+// watch prints what a stream of the server's tells until its end.
+func (p *program) watch(ctx context.Context, c *client.Client, id string) (api.CompleteEvent, error) {
+	return c.FollowDeploy(ctx, id, func(l api.LogEvent) {
+		p.printer.item(api.Item{T: api.KindLog, Msg: l.Msg, Level: l.Level, Color: l.Color}, nil)
+	})
 }
 
 // showPlan is deploy --dry-run.
