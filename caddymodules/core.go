@@ -57,6 +57,9 @@ type core struct {
 	ssh     atomic.Pointer[sshd.Server] // the newest one; nil for none
 	control atomic.Pointer[Control]     // nil when this process is not `hop3 run`
 
+	hostKeys   hostKeys
+	sshAddress atomic.Pointer[string] // from this host; nil for none
+
 	mu      sync.Mutex
 	started bool
 	lock    *serverconfig.Lock

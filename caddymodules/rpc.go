@@ -85,7 +85,7 @@ const unixPathMax = 107
 // openAPI makes the API's handler, and serves it without asking for a token on
 // a socket that only the server's own user can reach: for host commands.
 func (c *core) openAPI(home string) error {
-	commands := command.New(command.Server{Platform: c.Platform, Streams: c.Streams, Version: Version, Plugins: plugins})
+	commands := command.New(command.Server{Platform: c.Platform, Streams: c.Streams, Version: Version, Plugins: Plugins})
 	uploads, err := c.uploads(home)
 	if err != nil {
 		return err
@@ -134,8 +134,8 @@ func (c *core) uploads(home string) (rpc.Uploads, error) {
 	}}, nil
 }
 
-// plugins are the modules that plug into Hop3.
-func plugins() []command.Plugin {
+// Plugins are the modules that plug into Hop3.
+func Plugins() []command.Plugin {
 	var all []command.Plugin
 	for _, kind := range []struct{ namespace, provides string }{
 		{"toolchains", "toolchain"}, {"builders", "builder"}, {"runtimes", "runtime"}, {"proxies", "proxy"}, {"addons", "addon"},

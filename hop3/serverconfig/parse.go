@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // to makes the setter of a row: parse the text, put the value into the field.
@@ -144,8 +145,8 @@ func cores(text string) (float64, error) {
 }
 
 func domain(text string) (string, error) {
-	name := hop3.NormalizeHost(text)
-	if err := hop3.ValidateHost(name); err != nil || strings.HasPrefix(name, "*") {
+	name := idn.Normalize(text)
+	if err := idn.Validate(name); err != nil || strings.HasPrefix(name, "*") {
 		return "", errors.New("it must be a domain name")
 	}
 	return name, nil
