@@ -52,6 +52,7 @@ type core struct {
 	logger   *zap.Logger
 
 	api     atomic.Pointer[rpc.Handler] // nil until started
+	metrics atomic.Pointer[metrics]     // as api
 	gate    *gate
 	ssh     atomic.Pointer[sshd.Server] // the newest one; nil for none
 	control atomic.Pointer[Control]     // nil when this process is not `hop3 run`

@@ -58,13 +58,19 @@ func (h *RPC) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		http.Error(w, "The server is starting.", http.StatusServiceUnavailable)
 		return nil
 	}
+	if r.URL.Path == metricsPath {
+		if !h.app.core.metrics.Load().serve(w, r) {
+			return next.ServeHTTP(w, r)
+		}
+		return nil
+	}
 	server.ServeHTTP(w, r)
 	return nil
 }
 
 func isAPI(path string) bool {
 	switch path {
-	case "/rpc", "/rpc/", "/health", "/version":
+	case "/rpc", "/rpc/", "/health", "/version", metricsPath:
 		return true
 	}
 	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/")
@@ -90,6 +96,7 @@ func (c *core) openAPI(home string) error {
 			Logger: c.logger.Named("rpc"), Host: host, Uploads: uploads,
 		}
 	}
+	c.metrics.Store(c.newMetrics())
 	c.api.Store(handler(nil))
 	path := filepath.Join(home, "run", "server.sock")
 	if len(path) > unixPathMax {

@@ -58,7 +58,10 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 // caller, who finishes or reverts what it returns.
 func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
 	ctx, change, end := p.cancelable(ctx, req.App)
-	defer func() { end(err) }()
+	defer func() {
+		p.deploys.count(err)
+		end(err)
+	}()
 	if err := p.checkDisk(ctx, req.App, req.App, req.Out); err != nil {
 		return nil, err
 	}
