@@ -117,6 +117,15 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	if p.flags.force && strings.HasPrefix(strings.Join(words, " "), "cert renew") {
 		words = append(words, "--force") // means more to it than not to ask
 	}
+	if p.flags.dryRun {
+		// A command that cannot only say what it would do refuses, and does not
+		// do it.
+		end := len(words)
+		if i := slices.Index(words, "--"); i >= 0 {
+			end = i
+		}
+		words = slices.Insert(slices.Clone(words), end, "--dry-run")
+	}
 	c, err := p.connect()
 	if err != nil {
 		return err
