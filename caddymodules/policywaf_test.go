@@ -118,7 +118,9 @@ func TestFirewall_GatesAndBans(t *testing.T) {
 		Gates: []hop3.WAFGate{{Paths: []string{"/admin(/.*)?"}, Network: "office"}},
 		Bans:  &hop3.WAFBans{Threshold: 3, Window: time.Hour, Duration: time.Hour},
 	}, "rate-limit", "1000/s")
-	status := func(path, from string) int { return s.get("http://blog.localhost"+path, "X-Forwarded-For", from).StatusCode }
+	status := func(path, from string) int {
+		return s.get("http://blog.localhost"+path, "X-Forwarded-For", from).StatusCode
+	}
 	for from, want := range map[string]int{"203.0.113.5": 200, "192.0.2.5": 403, "2001:db8::1": 403} {
 		if got := status("/admin/x", from); got != want {
 			t.Errorf("from %s: %d", from, got)
