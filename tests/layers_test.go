@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"hop3/serverconfig": {"hop3", "hop3/idn"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
+	"hop3/waf":          {"hop3"},
 	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.

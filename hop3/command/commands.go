@@ -41,9 +41,11 @@ type Commands struct {
 func New(s Server) *Commands {
 	c := &Commands{server: s, started: time.Now(), byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
-		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
-		domainCommands(), certCommands(), httpCommands(), proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
-		sourceCommands(), webhookCommands(), previewCommands(),
+		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(),
+		deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(),
+		diffCommands(), domainCommands(), certCommands(), httpCommands(), proxyCommands(), routeCommands(),
+		gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
+		sourceCommands(), webhookCommands(), previewCommands(), wafCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)
