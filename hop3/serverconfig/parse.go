@@ -198,6 +198,18 @@ func secret(text string) ([]byte, error) {
 	return []byte(text), nil
 }
 
+// token is a text that fits into a header.
+func token(text string) ([]byte, error) {
+	const least = 16
+	if len(text) < least {
+		return nil, fmt.Errorf("it has %d characters; a token has at least %d", len(text), least)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("a token has no blanks and only ASCII characters")
+	}
+	return []byte(text), nil
+}
+
 var wordForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
 func word(text string) (string, error) {
