@@ -41,6 +41,7 @@ type Keeper struct {
 	options Options
 	cache   *certmagic.Cache
 	custom  custom
+	staples staples
 
 	mu       sync.Mutex
 	sources  *sources // nil before Use
@@ -223,7 +224,7 @@ func (k *Keeper) GetCertificate(ctx context.Context, hello *tls.ClientHelloInfo)
 	app, subject := k.subject(host)
 	if app != "" {
 		if cert := k.custom.find(app, host, time.Now()); cert != nil {
-			return cert, nil
+			return k.stapled(cert), nil
 		}
 	}
 	if subject == "" {

@@ -114,6 +114,7 @@ func (k *Keeper) AddCustom(app string, hosts []string, chain, key []byte) (hop3.
 	}
 	k.custom.forget(app)
 	k.tell("")
+	k.askAbout(app)
 	return described("", hop3.CertificateCustom, leaf), nil
 }
 

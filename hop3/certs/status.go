@@ -21,7 +21,11 @@ func (k *Keeper) Certificate(ctx context.Context, host string) hop3.Certificate 
 	host = hop3.NormalizeHost(host)
 	app, subject := k.subject(host)
 	if cert := k.custom.find(app, example(host), time.Now()); cert != nil && app != "" {
-		return described(host, hop3.CertificateCustom, cert.Leaf)
+		c := described(host, hop3.CertificateCustom, cert.Leaf)
+		if err := k.revoked(cert.Leaf); err != nil {
+			c.Error = hop3.MessageOf(err)
+		}
+		return c
 	}
 	out := hop3.Certificate{Host: host}
 	if k.lacksDNS(host) {
@@ -117,17 +121,21 @@ func printable(name string) string {
 	}, name)
 }
 
-func described(host, kind string, leaf *x509.Certificate) hop3.Certificate {
-	issuer := leaf.Issuer.CommonName
-	if issuer == "" && len(leaf.Issuer.Organization) > 0 {
-		issuer = leaf.Issuer.Organization[0]
+func issuerOf(leaf *x509.Certificate) string {
+	name := leaf.Issuer.CommonName
+	if name == "" && len(leaf.Issuer.Organization) > 0 {
+		name = leaf.Issuer.Organization[0]
 	}
+	return printable(name)
+}
+
+func described(host, kind string, leaf *x509.Certificate) hop3.Certificate {
 	var names []string
 	for _, name := range leaf.DNSNames {
 		names = append(names, printable(name))
 	}
 	return hop3.Certificate{
-		Host: host, Kind: kind, Issuer: printable(issuer), Names: names, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
+		Host: host, Kind: kind, Issuer: issuerOf(leaf), Names: names, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
 	}
 }
 
@@ -138,7 +146,13 @@ func (k *Keeper) Run(ctx context.Context) {
 	timer := time.NewTicker(k.options.Every)
 	defer timer.Stop()
 	for {
-		k.Want(ctx, k.options.Hosts()...)
+		hosts := k.options.Hosts()
+		k.Want(ctx, hosts...)
+		for _, host := range hosts {
+			if app, _ := k.options.AppOf(host); app != "" {
+				k.askAbout(app)
+			}
+		}
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
