@@ -65,6 +65,7 @@ var mayImport = map[string][]string{
 	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},
 	"hop3/nix":        {"hop3", "hop3/build", "hop3/sandbox"},
+	"hop3/rfc2136":    {"hop3"},
 	"hop3/static":     {"hop3"},
 	"hop3/supervisor": {"hop3", "hop3/cgroup", "hop3/logfile", "hop3/procfs", "hop3/sandbox"},
 	"hop3/traefik":    {"hop3", "hop3/front"},
@@ -96,7 +97,7 @@ var mayImport = map[string][]string{
 // Only the wiring imports anything else of Caddy's.
 var mayNameCaddy = []string{
 	"toolchains", "addons", "uwsgi", "hop3/supervisor", "hop3/build", "hop3/docker",
-	"hop3/nix", "hop3/static", "hop3/nginx", "hop3/traefik", "hop3/hop3test",
+	"hop3/nix", "hop3/rfc2136", "hop3/static", "hop3/nginx", "hop3/traefik", "hop3/hop3test",
 }
 
 // notInPlatform is what the verbs leave to the packages below.
