@@ -105,7 +105,7 @@ func running(home string) *core {
 }
 
 func newCore(config *serverconfig.Config, logger *zap.Logger) *core {
-	c := &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{}, gate: newGate()}
+	c := &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{Dir: filepath.Join(config.Home, "run", "streams")}, gate: newGate()}
 	c.Keeper = certs.New(certs.Options{
 		AppOf:  c.Table.AppOf,
 		Hosts:  c.eagerHosts,

@@ -215,7 +215,7 @@ func tellEnv(out hop3.Output, r env.Resolved) {
 		tell(out, 1, "yellow", "       Warning: the computed variable %s mentions a variable that is not set", key)
 	}
 	for _, key := range r.Display {
-		tell(unrecorded(out), 0, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
+		tellOnce(out, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
 	}
 }
 
