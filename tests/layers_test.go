@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"hop3/api": {"hop3"},
 
 	// L1: one thing each, knowing only the words.
+	"hop3/accesslog":    {"hop3", "hop3/logfile"},
 	"hop3/archive":      {"hop3"},
 	"hop3/console":      {"hop3/api"},
 	"hop3/auth":         {"hop3"},
