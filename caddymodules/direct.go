@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -248,8 +250,8 @@ func (at *attempt) copyAnswer(w http.ResponseWriter, res *http.Response, c *appC
 	h["Via"] = append(h["Via"], via)
 	dropHopHeaders(res.Header)
 	addHeaders(h, res.Header)
-	for name := range res.Trailer {
-		h.Add("Trailer", name)
+	if len(res.Trailer) > 0 {
+		h.Add("Trailer", strings.Join(slices.Sorted(maps.Keys(res.Trailer)), ", "))
 	}
 	w.WriteHeader(res.StatusCode)
 	if res.Body == http.NoBody {
