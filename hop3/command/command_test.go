@@ -123,6 +123,7 @@ releases u
 releases show u
 releases switch u
 rollback u
+route list a
 system u
 system info u
 user u
