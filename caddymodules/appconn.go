@@ -37,6 +37,7 @@ type appConn struct {
 	stop  func() bool           // has abort not be called any more; false: it was
 	look  func(fd uintptr) bool // sets quiet
 	quiet bool
+	polls [1]unix.PollFd // for look
 }
 
 var dialer = net.Dialer{Timeout: dialPatience, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Interval: 30 * time.Second}}
@@ -61,9 +62,9 @@ func dialApp(ctx context.Context, address string) (*appConn, error) {
 	c.reader = bufio.NewReader(boundedReader{c})
 	c.abort = func() { _ = conn.SetDeadline(time.Unix(1, 0)) } // long ago
 	c.look = func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		c.quiet = errors.Is(err, unix.EAGAIN)
+		c.polls[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		n, err := unix.Poll(c.polls[:], 0)
+		c.quiet = n == 0 && err == nil
 		return true
 	}
 	return c, nil
