@@ -28,7 +28,7 @@ func (s *addons) start(m *model) tea.Cmd {
 }
 
 func (s *addons) view(m *model, w, h int) []string {
-	return gridOrWords(m, &s.grid, m.get(addonArgs...), w, h)
+	return missingOr(m, "addons", &s.grid, m.get(addonArgs...), w, h)
 }
 
 // ofType names the type of an addon for a command, when the table has it.
@@ -44,14 +44,15 @@ func (s *addons) key(m *model, key string) (tea.Cmd, bool) {
 		return cmd, true
 	}
 	if key == "n" {
-		return m.prompt("New addon (TYPE NAME):", "", func(text string) tea.Cmd {
+		m.prompt("New addon (TYPE NAME):", "", func(text string) tea.Cmd {
 			words := strings.Fields(text)
 			if len(words) != 2 {
 				m.fail("Write a type and a name, as in: postgres blog-db")
 				return nil
 			}
 			return m.act("Creating "+words[1], "addon", "create", words[0], words[1])
-		}).input.Focus(), true
+		})
+		return nil, true
 	}
 	addon := s.grid.name()
 	if addon == "" {
@@ -83,7 +84,7 @@ func (s *addons) withApp(m *model, label, what, verb string) tea.Cmd {
 		return m.act(what, append(args, "--app", app)...)
 	})
 	p.complete = func(text string) string { return strings.TrimSpace(m.completeApp(text)) }
-	return p.input.Focus()
+	return nil
 }
 
 func (s *addons) hints(*model) []hint {

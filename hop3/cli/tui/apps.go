@@ -131,18 +131,18 @@ func (m *model) destroyApp(app string) tea.Cmd {
 
 // newApp asks for a repository; the deploy of it is followed.
 func (m *model) newApp() tea.Cmd {
-	p := m.prompt("New app from the repository (URL):", "", func(address string) tea.Cmd {
+	m.prompt("New app from the repository (URL):", "", func(address string) tea.Cmd {
 		if address == "" {
 			return nil
 		}
-		p := m.prompt("Name (empty: that of the repository):", "", func(name string) tea.Cmd {
+		m.prompt("Name (empty: that of the repository):", "", func(name string) tea.Cmd {
 			words := []string{"app", "create", address}
 			if name != "" {
 				words = []string{"app", "create", name, address}
 			}
 			return m.typed(words)
 		})
-		return p.input.Focus()
+		return nil
 	})
-	return p.input.Focus()
+	return nil
 }

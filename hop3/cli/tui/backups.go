@@ -28,7 +28,7 @@ func (s *backups) start(m *model) tea.Cmd {
 }
 
 func (s *backups) view(m *model, w, h int) []string {
-	return gridOrWords(m, &s.grid, m.get(backupArgs...), w, h)
+	return missingOr(m, "backups", &s.grid, m.get(backupArgs...), w, h)
 }
 
 func (s *backups) key(m *model, key string) (tea.Cmd, bool) {
@@ -43,7 +43,7 @@ func (s *backups) key(m *model, key string) (tea.Cmd, bool) {
 			return m.act("Backing up "+app, "backup", "create", "--app", app)
 		})
 		p.complete = func(text string) string { return strings.TrimSpace(m.completeApp(text)) }
-		return p.input.Focus(), true
+		return nil, true
 	}
 	id, app := s.grid.name(), cell(s.grid.chosen(), 1)
 	if id == "" {

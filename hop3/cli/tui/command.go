@@ -81,7 +81,7 @@ func (m *model) commandLine() tea.Cmd {
 		return m.typed(words)
 	})
 	p.complete, p.history = m.complete, m.history
-	return p.input.Focus()
+	return nil
 }
 
 // typed runs a command line as `hop3` would.
@@ -210,6 +210,7 @@ type output struct {
 	feed    *feed
 	items   []api.Item
 	ended   bool
+	failed  bool
 	took    time.Duration
 	began   time.Time
 }
@@ -310,7 +311,7 @@ func (m *model) printed(msg outputMsg) tea.Cmd {
 		}
 		msg.feed.stop()
 		s.ended, s.took = true, m.now().Sub(s.began)
-		if msg.err != nil {
+		if s.failed = msg.err != nil; s.failed {
 			s.items = append(s.items, api.Failure("%s", msg.err.Error()))
 		}
 		m.hurry()
@@ -327,7 +328,10 @@ func (s *output) needs(*model) []query { return nil }
 func (s *output) view(m *model, w, h int) []string {
 	lines := s.cut(itemLines(m, s.items, w), h-1)
 	state := m.theme.warn.Render(" under way…")
-	if s.ended {
+	switch {
+	case s.failed:
+		state = m.theme.bad.Render(" failed after " + span(s.took))
+	case s.ended:
 		state = m.theme.dim.Render(" done in " + span(s.took))
 	}
 	return append(block(lines, w, h-1), state)

@@ -23,7 +23,7 @@ const (
 // dashboard is the server at a glance.
 type dashboard struct{ recent grid }
 
-func newDashboard() *dashboard { return &dashboard{} }
+func newDashboard() *dashboard { return &dashboard{recent: grid{id: 3}} }
 
 func (s *dashboard) name() string { return "Dashboard" }
 
@@ -61,6 +61,9 @@ func (s *dashboard) received(m *model, _ string) {
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b []string) int { return cmp.Compare(b[0], a[0]) })
+	for i := range rows {
+		rows[i][0] = briefTime(rows[i][0])
+	}
 	s.recent.set([]string{"When (UTC)", "App", "Release", "Status", "Kind", "By", "Description"}, rows)
 }
 

@@ -127,6 +127,12 @@ func unreachable(err error) bool {
 	return errors.As(err, &gone) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// notThere reports whether the server does not know the command at all.
+func notThere(err error) bool {
+	var server *client.Error
+	return errors.As(err, &server) && server.Code == api.CodeUnknownCommand
+}
+
 func unauthorized(err error) bool {
 	var server *client.Error
 	return errors.As(err, &server) && server.Code == http.StatusUnauthorized

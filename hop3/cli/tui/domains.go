@@ -48,12 +48,13 @@ func (s *domains) key(m *model, key string) (tea.Cmd, bool) {
 	}
 	switch key {
 	case "a":
-		return m.prompt("Host name to add:", "", func(host string) tea.Cmd {
+		m.prompt("Host name to add:", "", func(host string) tea.Cmd {
 			if strings.TrimSpace(host) == "" {
 				return nil
 			}
 			return m.act("Adding "+host, "domain", "add", "--app", s.app, strings.TrimSpace(host))
-		}).input.Focus(), true
+		})
+		return nil, true
 	case "d":
 		host := s.grid.name()
 		if host == "" {

@@ -61,7 +61,8 @@ func (s *env) key(m *model, key string) (tea.Cmd, bool) {
 	case "t":
 		return s.reveal(m, !s.revealed), true
 	case "a":
-		return m.prompt("KEY=VALUE:", "", s.set(m)).input.Focus(), true
+		m.prompt("KEY=VALUE:", "", s.set(m))
+		return nil, true
 	}
 	if name == "" {
 		return nil, false
@@ -77,7 +78,8 @@ func (s *env) key(m *model, key string) (tea.Cmd, bool) {
 			return nil, true
 		}
 		set := s.set(m)
-		return m.prompt(name+" =", value, func(text string) tea.Cmd { return set(name + "=" + text) }).input.Focus(), true
+		m.prompt(name+" =", value, func(text string) tea.Cmd { return set(name + "=" + text) })
+		return nil, true
 	case "d":
 		return m.confirm("Remove the variable “"+name+"” and restart “"+line(s.app)+"” without it?", func() tea.Cmd {
 			return m.act("Removing "+name, "env", "unset", "--app", s.app, name)

@@ -14,6 +14,7 @@ type grid struct {
 	headers []string
 	rows    [][]string // clean, as they came
 	shown   [][]string // of them what the filter lets through, in order
+	id      int        // how many cells make a row the same one later; 0 is 1
 	filter  string
 	order   int // the column after which they are sorted, from 1; 0 as they came, negative downwards
 	cursor  int // in shown
@@ -30,7 +31,7 @@ func (g *grid) set(headers []string, rows [][]string) {
 		return
 	}
 	for i, row := range g.shown {
-		if len(row) > 0 && row[0] == chosen[0] && (len(row) < 2 || len(chosen) < 2 || len(headers) > 3 || row[1] == chosen[1]) {
+		if n := max(1, g.id); slices.Equal(row[:min(n, len(row))], chosen[:min(n, len(chosen))]) {
 			g.cursor = i
 			return
 		}
@@ -136,7 +137,7 @@ func (g *grid) key(key string) bool {
 // at x. It reports whether the row was chosen already: then it is opened.
 func (g *grid) click(x, y, w int) (open bool) {
 	if y == 0 {
-		at := 0
+		at := margin
 		for i, width := range g.widths(w) {
 			if at += width + gap; x < at {
 				g.sortBy(i + 1)
@@ -154,7 +155,9 @@ func (g *grid) click(x, y, w int) (open bool) {
 
 const (
 	gap       = 2 // between columns
+	margin    = 1 // before the first
 	minColumn = 5
+	minLast   = 14
 )
 
 // widths returns how wide each column is drawn; the columns that do not fit
@@ -162,7 +165,10 @@ const (
 func (g *grid) widths(w int) []int {
 	widths := make([]int, len(g.headers))
 	for i, h := range g.headers {
-		widths[i] = ansi.StringWidth(h) + 2 // room for the arrow of the order
+		widths[i] = ansi.StringWidth(h)
+		if i+1 == max(g.order, -g.order) {
+			widths[i] += 2 // its arrow
+		}
 		for _, row := range g.shown {
 			widths[i] = max(widths[i], ansi.StringWidth(cell(row, i)))
 		}
@@ -173,6 +179,11 @@ func (g *grid) widths(w int) []int {
 			n += w + gap
 		}
 		return n
+	}
+	w -= margin
+	// What says most in words is last: it gives way first, then the widest.
+	if n := len(widths) - 1; n >= 0 && sum() > w {
+		widths[n] = max(min(widths[n], minLast), widths[n]-(sum()-w))
 	}
 	for over := sum() - w; over > 0 && len(widths) > 0; over = sum() - w {
 		widest := 0
@@ -227,7 +238,7 @@ func (g *grid) head(widths []int) string {
 		case -(i + 1):
 			name += " ▼"
 		}
-		b.WriteString(fit(name, width) + strings.Repeat(" ", gap))
+		b.WriteString(between(i) + fit(name, width))
 	}
 	return b.String()
 }
@@ -239,11 +250,19 @@ func (g *grid) row(t theme, row []string, widths []int, w int, on bool) string {
 		if style, ok := t.state(cell(row, i)); ok && !on {
 			text = style.Render(text)
 		}
-		b.WriteString(text + strings.Repeat(" ", gap))
+		b.WriteString(between(i) + text)
 	}
 	text := fit(b.String(), w)
 	if on {
 		return t.rowOn.Render(text)
 	}
 	return text
+}
+
+// between is the blanks before a column.
+func between(column int) string {
+	if column == 0 {
+		return strings.Repeat(" ", margin)
+	}
+	return strings.Repeat(" ", gap)
 }

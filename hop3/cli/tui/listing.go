@@ -30,3 +30,12 @@ func (l *listing) wheel(_ *model, by int) tea.Cmd {
 	l.grid.move(by)
 	return nil
 }
+
+// missingOr is gridOrWords for what a server may not have at all.
+func missingOr(m *model, what string, g *grid, a *answer, w, h int) []string {
+	lines := gridOrWords(m, g, a, w, h)
+	if a != nil && notThere(a.err) {
+		lines = append([]string{" This server has no " + what + " yet. It says:", ""}, lines...)
+	}
+	return lines
+}

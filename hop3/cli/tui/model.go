@@ -180,7 +180,7 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 		return m.key(msg)
 	case tea.PasteMsg:
 		if m.asking != nil {
-			return m.asking.update(m, msg)
+			m.asking.paste(msg.Content)
 		}
 	case tea.MouseClickMsg:
 		if msg.Button == tea.MouseLeft {
@@ -195,10 +195,6 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 			return m.screen().wheel(m, -3)
 		case tea.MouseWheelDown:
 			return m.screen().wheel(m, 3)
-		}
-	default:
-		if m.asking != nil { // the cursor's blinking
-			return m.asking.update(m, msg)
 		}
 	}
 	return nil

@@ -173,9 +173,8 @@ func (s *overview) needs(*model) []query {
 func (s *overview) view(m *model, w, h int) []string {
 	lines := properties(m, m.get("app", "status", "--app", s.app), w)
 	if headers, rows, ok := m.get("releases", "--app", s.app).table(); ok {
-		recent := grid{cursor: -1}
-		recent.set(headers, rows[:min(5, len(rows))])
-		recent.cursor = -1
+		recent := grid{}
+		recent.set(headers, briefTimes(headers, rows[:min(5, len(rows))]))
 		lines = append(append(lines, "", m.theme.header.Render(" Recent releases")), unchosen(m, &recent, w, len(recent.rows)+1)...)
 	}
 	s.scroll = max(0, min(s.scroll, len(lines)-h))
@@ -184,13 +183,13 @@ func (s *overview) view(m *model, w, h int) []string {
 
 // unchosen draws a table without a chosen row.
 func unchosen(m *model, g *grid, w, h int) []string {
-	widths := g.widths(w - 1)
-	lines := []string{" " + m.theme.dim.Render(g.head(widths))}
+	widths := g.widths(w)
+	lines := []string{m.theme.dim.Render(fit(g.head(widths), w))}
 	for i, row := range g.shown {
 		if i+1 >= h {
 			break
 		}
-		lines = append(lines, " "+g.row(m.theme, row, widths, w-1, false))
+		lines = append(lines, g.row(m.theme, row, widths, w, false))
 	}
 	return lines
 }

@@ -3,7 +3,6 @@ package tui
 import (
 	"strings"
 
-	"charm.land/bubbles/v2/textinput"
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
 )
@@ -11,7 +10,7 @@ import (
 // prompt is a question. It has the keyboard until it is answered.
 type prompt struct {
 	text   string // in a box; "" for none
-	input  textinput.Model
+	input  input
 	yesNo  bool   // one key answers
 	wanted string // what must be typed, "" for anything
 	live   func(text string)
@@ -24,12 +23,7 @@ type prompt struct {
 
 // prompt asks for a line; done gets it, unless the person gives up.
 func (m *model) prompt(label, value string, done func(text string) tea.Cmd) *prompt {
-	input := textinput.New()
-	input.Prompt = " " + label + " "
-	input.CharLimit = 64 << 10
-	input.SetValue(value)
-	input.SetVirtualCursor(true)
-	m.asking = &prompt{input: input, done: done}
+	m.asking = &prompt{input: newInput(" "+label+" ", value), done: done}
 	return m.asking
 }
 
@@ -37,14 +31,14 @@ func (m *model) prompt(label, value string, done func(text string) tea.Cmd) *pro
 func (m *model) confirm(text string, yes func() tea.Cmd) tea.Cmd {
 	p := m.prompt("Go on? [y/N]", "", func(string) tea.Cmd { return yes() })
 	p.text, p.yesNo = text, true
-	return p.input.Focus()
+	return nil
 }
 
 // confirmTyped wants the name of what is about to go.
 func (m *model) confirmTyped(text, name string, yes func() tea.Cmd) tea.Cmd {
 	p := m.prompt("Type “"+line(name)+"” to confirm:", "", func(string) tea.Cmd { return yes() })
 	p.text, p.wanted = text, name
-	return p.input.Focus()
+	return nil
 }
 
 // filter lets a grid be filtered while one types.
@@ -58,7 +52,7 @@ func (m *model) filter(g *grid) tea.Cmd {
 func (m *model) filterText(now string, set func(string)) tea.Cmd {
 	p := m.prompt("/", now, func(string) tea.Cmd { return nil })
 	p.live = set
-	return p.input.Focus()
+	return nil
 }
 
 func (p *prompt) key(m *model, msg tea.KeyPressMsg) tea.Cmd {
@@ -78,32 +72,37 @@ func (p *prompt) key(m *model, msg tea.KeyPressMsg) tea.Cmd {
 		return nil
 	case key == "enter":
 		m.asking = nil
-		if p.wanted != "" && p.input.Value() != p.wanted {
+		if p.wanted != "" && p.input.value() != p.wanted {
 			m.say("That is another name. Nothing was done.")
 			return nil
 		}
-		return p.done(p.input.Value())
+		return p.done(p.input.value())
 	case key == "tab" && p.complete != nil:
-		p.input.SetValue(p.complete(p.input.Value()))
-		p.input.CursorEnd()
+		p.input.set(p.complete(p.input.value()))
 		return nil
 	case (key == "up" || key == "down") && p.history != nil:
 		p.recall(key == "up")
 		return nil
 	}
-	return p.update(m, msg)
+	p.input.key(msg)
+	p.changed()
+	return nil
 }
 
-func (p *prompt) update(_ *model, msg tea.Msg) tea.Cmd {
+// paste takes what comes from the clipboard, or from a terminal that types
+// fast.
+func (p *prompt) paste(text string) {
 	if p.yesNo {
-		return nil
+		return
 	}
-	var cmd tea.Cmd
-	p.input, cmd = p.input.Update(msg)
+	p.input.insert(text)
+	p.changed()
+}
+
+func (p *prompt) changed() {
 	if p.live != nil {
-		p.live(p.input.Value())
+		p.live(p.input.value())
 	}
-	return cmd
 }
 
 // recall goes through the earlier lines.
@@ -117,16 +116,11 @@ func (p *prompt) recall(older bool) {
 	if p.at > 0 {
 		text = p.history[len(p.history)-p.at]
 	}
-	p.input.SetValue(text)
-	p.input.CursorEnd()
+	p.input.set(text)
 }
 
 func (p *prompt) line(m *model) string {
-	if p.yesNo {
-		return fit(p.input.Prompt, m.w)
-	}
-	p.input.SetWidth(max(5, m.w-lipgloss.Width(p.input.Prompt)-2))
-	return fit(p.input.View(), m.w)
+	return p.input.view(m.w)
 }
 
 func (p *prompt) hints() []hint {

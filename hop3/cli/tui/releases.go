@@ -18,7 +18,10 @@ func (s *releases) name() string { return "Releases" }
 
 func (s *releases) needs(*model) []query { return []query{ask(pageEvery, s.args()...)} }
 
-func (s *releases) received(m *model, _ string) { s.take(m, s.args()) }
+func (s *releases) received(m *model, _ string) {
+	headers, rows, _ := m.get(s.args()...).table()
+	s.grid.set(headers, briefTimes(headers, rows))
+}
 
 func (s *releases) view(m *model, w, h int) []string {
 	return gridOrWords(m, &s.grid, m.get(s.args()...), w, h)

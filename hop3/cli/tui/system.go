@@ -53,7 +53,7 @@ func (s *system) key(m *model, key string) (tea.Cmd, bool) {
 			return m.open(newAppPage(app).at("Processes"))
 		})
 		p.complete = func(text string) string { return strings.TrimSpace(m.completeApp(text)) }
-		return p.input.Focus(), true
+		return nil, true
 	}
 	return nil, false
 }

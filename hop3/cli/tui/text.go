@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,4 +71,24 @@ func block(lines []string, w, h int) []string {
 		}
 	}
 	return out
+}
+
+// briefTime leaves out of a time, as the server writes it, the year and the
+// seconds.
+func briefTime(text string) string {
+	if t, err := time.Parse("2006-01-02 15:04:05", text); err == nil {
+		return t.Format("01-02 15:04")
+	}
+	return text
+}
+
+// briefTimes are rows with what the column Created says in brief.
+func briefTimes(headers []string, rows [][]string) [][]string {
+	column := slices.Index(headers, "Created")
+	for _, row := range rows {
+		if column >= 0 && column < len(row) {
+			row[column] = briefTime(row[column])
+		}
+	}
+	return rows
 }
