@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ type answer struct {
 	err     error     // of the server: it refused
 	at      time.Time // when it was given; zero: not yet
 	due     time.Time
+	asked   time.Time // when it was asked for last
 	loading bool
 }
 
@@ -127,6 +129,16 @@ func unreachable(err error) bool {
 	return errors.As(err, &gone) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// reason is an error without the request that it happened to.
+func reason(err error) string {
+	var gone *client.Unreachable
+	var request *url.Error
+	if errors.As(err, &gone) && errors.As(gone.Err, &request) {
+		return (&client.Unreachable{Server: gone.Server, Err: request.Err}).Error()
+	}
+	return err.Error()
+}
+
 // notThere reports whether the server does not know the command at all.
 func notThere(err error) bool {
 	var server *client.Error
@@ -166,7 +178,7 @@ func (m *model) poll() tea.Cmd {
 		if a.loading || m.conn.err == nil && now.Before(a.due) {
 			continue
 		}
-		a.loading, a.due = true, now.Add(q.every)
+		a.loading, a.asked, a.due = true, now, now.Add(q.every)
 		cmds = append(cmds, m.fetch(q))
 		if m.conn.err != nil || len(cmds) == maxAtOnce {
 			break
@@ -185,6 +197,20 @@ func (m *model) anyLoading() bool {
 		}
 	}
 	return false
+}
+
+// slow is how long an answer may take before it is said that it does.
+const slow = 4 * time.Second
+
+// waiting is for how long the server has not answered something.
+func (m *model) waiting() time.Duration {
+	var longest time.Duration
+	for _, a := range m.answers {
+		if a.loading {
+			longest = max(longest, m.now().Sub(a.asked))
+		}
+	}
+	return longest
 }
 
 func (m *model) fetch(q query) tea.Cmd {

@@ -22,7 +22,8 @@ type logs struct {
 	lines  []string
 	filter string
 	paused bool
-	scroll int // lines from the end; 0 follows
+	fresh  int // lines since it was paused
+	scroll int // lines from the end of what is seen; 0 follows
 	height int
 	err    error
 	since  time.Time // of the last connection
@@ -175,13 +176,15 @@ func (s *logs) append(lines []string) {
 	if over := len(s.lines) - maxLogLines; over > 0 {
 		s.lines = append(s.lines[:0:0], s.lines[over:]...)
 	}
-	if s.paused || s.scroll > 0 {
-		n := 0
-		for _, l := range lines {
-			if s.matches(l) {
-				n++
-			}
+	n := 0
+	for _, l := range lines {
+		if s.matches(l) {
+			n++
 		}
+	}
+	if s.paused {
+		s.fresh += n
+	} else if s.scroll > 0 {
 		s.scroll += n
 	}
 }
@@ -206,6 +209,7 @@ func (s *logs) shown() []string {
 func (s *logs) view(m *model, w, h int) []string {
 	s.height = max(1, h-1)
 	shown := s.shown()
+	shown = shown[:max(0, len(shown)-s.fresh)]
 	s.scroll = max(0, min(s.scroll, len(shown)-s.height))
 	end := len(shown) - s.scroll
 	out := []string{s.state(m)}
@@ -220,9 +224,9 @@ func (s *logs) state(m *model) string {
 	var parts []string
 	switch {
 	case s.err != nil && !s.retry.IsZero():
-		parts = append(parts, m.theme.warn.Render("not following: "+line(s.err.Error())))
+		parts = append(parts, m.theme.warn.Render("not following: "+line(reason(s.err))))
 	case s.paused:
-		parts = append(parts, m.theme.warn.Render(fmt.Sprintf("paused, %d new", s.scroll)))
+		parts = append(parts, m.theme.warn.Render(fmt.Sprintf("paused, %d new", s.fresh)))
 	case s.scroll > 0:
 		parts = append(parts, m.theme.warn.Render(fmt.Sprintf("%d lines up from the end", s.scroll)))
 	default:
@@ -240,12 +244,11 @@ func (s *logs) state(m *model) string {
 func (s *logs) key(m *model, key string) (tea.Cmd, bool) {
 	switch key {
 	case "space", " ":
-		s.paused = !s.paused
-		if !s.paused {
-			s.scroll = 0
+		if s.paused = !s.paused; !s.paused {
+			s.scroll, s.fresh = 0, 0
 		}
 	case "/":
-		return m.filterText(s.filter, func(text string) { s.filter, s.scroll = text, 0 }), true
+		return m.filterText(s.filter, func(text string) { s.filter, s.scroll, s.fresh = text, 0, 0 }), true
 	case "up", "k":
 		s.scroll++
 	case "down", "j":

@@ -340,6 +340,8 @@ func (m *model) place() string {
 	switch {
 	case m.conn.err != nil && age > 0:
 		right = m.theme.warn.Render("stale, " + span(age) + " old")
+	case m.waiting() > slow && age > 0:
+		right = m.theme.warn.Render("the server is slow: " + span(age) + " old")
 	case !complete && m.conn.err == nil && !m.denied:
 		right = m.theme.dim.Render("loading…")
 	}
@@ -355,7 +357,7 @@ func (m *model) banner() string {
 		if wait > 0 {
 			again = "trying again in " + span(wait+time.Second-1)
 		}
-		return "Disconnected, " + again + ". " + line(m.conn.err.Error())
+		return "Disconnected, " + again + ". " + line(reason(m.conn.err))
 	case m.denied:
 		return "The server does not know you: leave with q, then `hop3 login`."
 	}
