@@ -83,13 +83,13 @@ var mayImport = map[string][]string{
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},
 	"hop3/client":  {"hop3/api", "hop3/console"},
-	"hop3/cli":     {"hop3/api", "hop3/client"},
-	"hop3/cli/tui": {"hop3/api", "hop3/cli", "hop3/client"},
+	"hop3/cli":     {"hop3/api", "hop3/cli/tui", "hop3/client"},
+	"hop3/cli/tui": {"hop3/api", "hop3/client"},
 
 	// L4: the wiring.
 	"caddymodules": {anything},
 	"cmd/hop3":     {anything},
-	"cmd/hop3-cli": {"hop3/api", "hop3/cli", "hop3/cli/tui", "hop3/client"},
+	"cmd/hop3-cli": {"hop3/api", "hop3/cli", "hop3/client"},
 	"cmd/hop3cmd":  {anything},
 	"tests/...":    {anything},
 }
