@@ -85,6 +85,10 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if p.settings, err = loadSettings(p.getenv); err != nil {
 		return err
 	}
+	if len(args) > 0 && args[0] == completeWord {
+		p.complete(ctx, args[1:])
+		return nil
+	}
 	if p.flags, err = parseFlags(args, p.getenv); err != nil {
 		return err
 	}

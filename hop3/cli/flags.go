@@ -113,7 +113,7 @@ func inProgram(words []string, next string) bool {
 		return false
 	}
 	words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return strings.HasPrefix(w, "-") })
-	return len(words) >= 1 && words[0] == "run" || len(words) >= 2 && words[0] == "app" && words[1] == "run"
+	return len(words) >= 1 && (words[0] == "run" || words[0] == "ssh") || len(words) >= 2 && words[0] == "app" && words[1] == "run"
 }
 
 // option takes an option with a value out of the arguments of a local command.

@@ -50,7 +50,14 @@ func locals() []local {
 		{"context list", "", "List the known servers by name", contextList},
 		{"context add", "NAME URL", "Give a server a name", contextAdd},
 		{"context use", "NAME", "Make it the one that is meant", contextUse},
+		{"context show", "[NAME]", "Show one, and why it is the one that is meant", contextShow},
+		{"context rename", "NAME NEW", "Give it another name", contextRename},
 		{"context remove", "NAME", "Forget the name", contextRemove},
+		{"aliases", "", "List the words that stand for a command", listAliases},
+		{"completion", "bash|zsh|fish | --refresh | --status", "Print a shell's completion script", completion},
+		{"open", "[--print]", "Open an app in a browser", openApp},
+		{"ssh", "[COMMAND…]", "Open a shell, or run a command, in an app's environment by ssh", openSSH},
+		{"scaffold", "[DIRECTORY] [--dry-run]", "Write a first hop3.toml", scaffold},
 	}
 }
 

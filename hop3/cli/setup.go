@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -136,4 +137,63 @@ func contextRemove(_ context.Context, p *program, args []string) error {
 		put(p.settings.config, "", "cli", "default_context")
 	}
 	return p.settings.save(configFile, p.settings.config)
+}
+
+func contextShow(_ context.Context, p *program, args []string) error {
+	if len(args) > 1 {
+		return exitf(api.ExitUsage, "Usage: hop3 context show [NAME]")
+	}
+	name := p.contextName()
+	if len(args) == 1 {
+		name = args[0]
+	}
+	if name == "" {
+		server, err := p.server()
+		if err != nil {
+			return err
+		}
+		p.printer.item(api.Text("No context is chosen; the server is %s.", server), nil)
+		return nil
+	}
+	server, err := p.contextServer(name)
+	if err != nil {
+		return err
+	}
+	p.printer.item(api.Text("Context: %s\nServer: %s", name, server), nil)
+	return nil
+}
+
+func contextRename(_ context.Context, p *program, args []string) error {
+	if len(args) != 2 {
+		return exitf(api.ExitUsage, "Usage: hop3 context rename NAME NEW")
+	}
+	known, _ := p.settings.config["contexts"].(map[string]any)
+	switch {
+	case known[args[0]] == nil:
+		return exitf(api.ExitNotFound, "There is no context '%s'.", args[0])
+	case known[args[1]] != nil:
+		return exitf(api.ExitConflict, "There is a context '%s' already.", args[1])
+	}
+	known[args[1]] = known[args[0]]
+	delete(known, args[0])
+	if get(p.settings.config, "cli", "default_context") == args[0] {
+		put(p.settings.config, args[1], "cli", "default_context")
+	}
+	return p.settings.save(configFile, p.settings.config)
+}
+
+func listAliases(_ context.Context, p *program, args []string) error {
+	if err := noMore(args); err != nil {
+		return err
+	}
+	item := api.Table([]string{"Alias", "Stands for", "Whose"})
+	for _, name := range slices.Sorted(maps.Keys(aliases)) {
+		item.Rows = append(item.Rows, []any{name, aliases[name], "hop3"})
+	}
+	own, _ := p.settings.config["aliases"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		item.Rows = append(item.Rows, []any{name, fmt.Sprint(own[name]), "yours"})
+	}
+	p.printer.item(item, nil)
+	return nil
 }
