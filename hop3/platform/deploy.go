@@ -58,7 +58,10 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 // caller, who finishes or reverts what it returns.
 func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
 	ctx, change, end := p.cancelable(ctx, req.App)
-	defer func() { end(err) }()
+	defer func() {
+		p.deploys.count(err)
+		end(err)
+	}()
 	if err := p.checkDisk(ctx, req.App, req.App, req.Out); err != nil {
 		return nil, err
 	}
@@ -216,7 +219,7 @@ func tellEnv(out hop3.Output, r env.Resolved) {
 		tell(out, 1, "yellow", "       Warning: the computed variable %s mentions a variable that is not set", key)
 	}
 	for _, key := range r.Display {
-		tell(unrecorded(out), 0, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
+		tellOnce(out, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
 	}
 }
 
