@@ -2,18 +2,24 @@ package caddymodules
 
 import (
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3/waf"
 )
 
-// firewall is the firewall of one policy. A firewall that could not be made
-// lets nothing pass.
+// firewall is the firewall of one policy. One that cannot be made lets nothing
+// pass.
 type firewall struct {
 	guard  *waf.Guard
-	policy *waf.Policy
+	policy atomic.Pointer[waf.Policy] // nil while it could not be made
+	tried  atomic.Int64               // when that was, in Unix seconds
 }
+
+// remake is after how many seconds it is tried again to make a firewall.
+const remake = 5
 
 // fence makes the firewall of a policy that wants one.
 func (a *Apps) fence(p *policy) {
@@ -21,16 +27,31 @@ func (a *Apps) fence(p *policy) {
 		return
 	}
 	p.firewall = &firewall{}
-	if a.core == nil || a.core.Guard == nil {
-		a.logger.Error("an app wants a firewall, and there is none: its requests are refused")
-		return
+	if a.core != nil {
+		p.firewall.guard = a.core.Guard
 	}
-	compiled, err := a.core.Guard.Compile(p.app, *p.WAF)
+	a.ready(p)
+}
+
+// ready returns a policy's firewall, nil when it cannot be made. The policy was
+// found good before its release was committed, so that this is the machine's
+// fault, as when the disk is full, and may go away.
+func (a *Apps) ready(p *policy) *waf.Policy {
+	f := p.firewall
+	if made := f.policy.Load(); made != nil {
+		return made
+	}
+	now, tried := time.Now().Unix(), f.tried.Load()
+	if f.guard == nil || now-tried < remake || !f.tried.CompareAndSwap(tried, now) {
+		return nil
+	}
+	made, err := f.guard.Compile(p.app, *p.WAF)
 	if err != nil {
-		a.logger.Error("an app's firewall cannot be used: its requests are refused", zap.String("app", p.app), zap.Error(err))
-		return
+		a.logger.Error("an app's firewall cannot be made: its requests are refused", zap.String("app", p.app), zap.Error(err))
+		return nil
 	}
-	p.firewall = &firewall{guard: a.core.Guard, policy: compiled}
+	f.policy.Store(made)
+	return made
 }
 
 // challenge refuses the clients and paths that the firewall does not let in.
@@ -39,10 +60,11 @@ func (a *Apps) challenge(w http.ResponseWriter, r *http.Request, p *policy) (don
 	if p.firewall == nil {
 		return false, nil
 	}
-	if p.firewall.policy == nil {
+	policy := a.ready(p)
+	if policy == nil {
 		return true, a.pages.write(w, r, uninspectedPage(r))
 	}
-	return a.rule(w, r, p.firewall.guard.Admit(p.firewall.policy, visitOf(r)))
+	return a.rule(w, r, p.firewall.guard.Admit(policy, visitOf(r)))
 }
 
 // inspect refuses what the rules of the firewall find an attack in. Of the body
@@ -55,7 +77,7 @@ func (a *Apps) inspect(w http.ResponseWriter, r *http.Request, p *policy) (done 
 	if body == http.NoBody || tunnel(r) {
 		body = nil
 	}
-	rest, verdict := p.firewall.guard.Inspect(r.Context(), p.firewall.policy, visitOf(r), body)
+	rest, verdict := p.firewall.guard.Inspect(r.Context(), p.firewall.policy.Load(), visitOf(r), body) // challenge found it
 	if body != nil {
 		r.Body = rest
 	}
@@ -82,13 +104,13 @@ func tunnel(r *http.Request) bool {
 }
 
 func visitOf(r *http.Request) *waf.Visit {
-	method := r.Method
+	method, proto := r.Method, r.Proto
 	if tunnel(r) {
-		method = http.MethodGet // as it would be over HTTP/1.1
+		method, proto = http.MethodGet, "HTTP/1.1" // as it would be there
 	}
 	addr, _ := clientAddr(r) // without one nobody is let in by it
 	return &waf.Visit{
-		Request: waf.Request{Client: addr, Method: method, URI: r.URL.RequestURI(), Proto: r.Proto, Host: r.Host,
+		Request: waf.Request{Client: addr, Method: method, URI: r.URL.RequestURI(), Proto: proto, Host: r.Host,
 			Header: r.Header, TransferEncoding: r.TransferEncoding},
 		Path: r.URL.EscapedPath(),
 		ID:   r.Header.Get("X-Request-Id"),

@@ -23,6 +23,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/abilian/hop3/hop3"
 )
 
 // everything is a policy that has a hand in every answer.
@@ -37,6 +39,9 @@ func withAndWithout(t *testing.T, s *server, upstream string, test func(t *testi
 		s.policed("blog", []string{upstream}, settings...)
 		t.Run(name, test)
 	}
+	// Behind a firewall that leaves bodies of types it does not know alone.
+	fenced(t, s, upstream, hop3.WAF{Tunings: []hop3.WAFTuning{{SkipBody: true, Rules: []int{920340, 920420}}}}, "allow-http", "true")
+	t.Run("firewall", test)
 }
 
 func TestProtocols_HTTP(t *testing.T) {

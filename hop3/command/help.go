@@ -44,8 +44,8 @@ var sections = []struct {
 	names []string
 }{
 	{"DAILY OPERATIONS", []string{"deploy", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
-	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "preview", "webhook", "addon", "backup"}},
-	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin", "port"}},
+	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "preview", "webhook", "waf", "addon", "backup"}},
+	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin", "port", "network"}},
 	{"UTILITIES", []string{"help", "version", "git"}},
 }
 

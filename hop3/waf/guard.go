@@ -51,7 +51,7 @@ type Options struct {
 // New returns a Guard that knows no networks and no bans yet.
 func New(o Options) *Guard {
 	g := &Guard{log: &log{dir: o.Dir}, logger: o.Logger, compile: o.Engine, engines: map[int]Engine{},
-		busy: make(chan struct{}, 8*runtime.GOMAXPROCS(0)), busyLong: make(chan struct{}, runtime.GOMAXPROCS(0))}
+		busy: make(chan struct{}, 8*runtime.GOMAXPROCS(0)), busyLong: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1))}
 	if g.compile == nil {
 		g.compile = newCRS
 	}
@@ -117,7 +117,7 @@ const (
 // the path behind a gate, or none that there is. It looks at no rule.
 func (g *Guard) Admit(p *Policy, v *Visit) Verdict {
 	named := *g.networks.Load()
-	exempt := named.containAny(v.Client)
+	exempt := p.spec.Bans != nil && named.containAny(v.Client)
 	if p.spec.Bans != nil && !exempt && g.banned(p.app, v.Client, time.Now()) {
 		return g.refuse(p, v, "ban", exempt)
 	}
