@@ -113,6 +113,15 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	if words, err = p.fillIn(ctx, words); err != nil {
 		return err
 	}
+	if p.flags.dryRun {
+		// A command that cannot only say what it would do refuses, and does not
+		// do it.
+		end := len(words)
+		if i := slices.Index(words, "--"); i >= 0 {
+			end = i
+		}
+		words = slices.Insert(slices.Clone(words), end, "--dry-run")
+	}
 	c, err := p.connect()
 	if err != nil {
 		return err

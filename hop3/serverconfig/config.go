@@ -61,6 +61,7 @@ type Config struct {
 	PortRange        PortRange
 	LogMaxSize       int64 // bytes
 
+	AccessLog    string   // json, combined or off
 	MetricsToken []byte   // a secret; empty for none
 	MetricsAllow []string // networks that need none
 
