@@ -25,17 +25,16 @@ func HTTPVariables(vars Env) (settings HTTPSettings, notes []string) {
 	for _, proxy := range []string{"TRAEFIK_", "CADDY_", "NGINX_"} {
 		notes = append(notes, settings.variables(proxy, vars)...)
 	}
-	return settings, notes
+	_, wrong := StaticVariables(vars)
+	return settings, append(notes, wrong...)
 }
 
 // noEffect says why a knob does nothing here; "" when it does something, or
 // is none we know.
 func noEffect(proxy, knob string) string {
 	switch knob {
-	case "HTTPS_ONLY", "CACHE_PREFIXES", "CACHE_CONTROL", "DISABLE_COMPRESSION":
+	case "HTTPS_ONLY", "CACHE_PREFIXES", "CACHE_CONTROL", "DISABLE_COMPRESSION", "STATIC_PATHS":
 		return ""
-	case "STATIC_PATHS":
-		return "[static] of hop3.toml maps paths to directories"
 	case "AUTO_HTTPS":
 		return "certificates are the server's to get"
 	case "INCLUDE_FILE":

@@ -257,3 +257,13 @@ func TestNothingReachesTheTerminalButText(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestACanaryGoesWithTheDeploy(t *testing.T) {
+	p := newProgram(t, map[string]string{})
+	for _, flag := range []string{"--canary", "--canary=20% for 10m"} {
+		o, err := p.deployArgs([]string{"-e", "A=1", flag, "--no-stream"})
+		if words := o.words("blog"); err != nil || !slices.Equal(words, []string{"deploy", "--app", "blog", "--no-stream", flag}) || o.dir != p.dir {
+			t.Errorf("%q, %v", words, err)
+		}
+	}
+}

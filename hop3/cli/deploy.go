@@ -90,6 +90,7 @@ type deployOptions struct {
 	dir       string
 	address   string // of a repository, in place of dir
 	branch    string // of that
+	canary    string // the flag --canary as it was given; "" without
 	env       map[string]string
 	streaming bool
 }
@@ -98,6 +99,9 @@ func (o deployOptions) words(app string) []string {
 	words := []string{"deploy", "--app", app}
 	if !o.streaming {
 		words = append(words, "--no-stream")
+	}
+	if o.canary != "" {
+		words = append(words, o.canary)
 	}
 	return words
 }
@@ -121,6 +125,8 @@ func (p *program) deployArgs(args []string) (o deployOptions, err error) {
 				return o, exitf(api.ExitUsage, "'%s' is not KEY=VALUE", args[i])
 			}
 			o.env[k] = v
+		case args[i] == "--canary" || strings.HasPrefix(args[i], "--canary="):
+			o.canary = args[i]
 		case args[i] == "--branch" && i+1 < len(args):
 			i++
 			o.branch = args[i]

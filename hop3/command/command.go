@@ -66,7 +66,9 @@ type Flag struct {
 	Name  string // "lines"
 	Short string // "n"
 	Value string // "N"; empty for a switch
-	Help  string
+	// Optional says that the value may be left out; given, it is behind a "=".
+	Optional bool
+	Help     string
 }
 
 // Call is one call of a command.

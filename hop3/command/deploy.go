@@ -16,13 +16,25 @@ func deployCommands() []Command {
 		{Name: "deploy", Summary: "Deploy the files of a directory", Usage: "[DIRECTORY or URL]", App: NeedsApp, Max: Any, Lenient: true, Run: deploy, Flags: []Flag{
 			{Name: "env", Short: "e", Value: "KEY=VALUE", Help: "set a variable before the build"},
 			branchFlag,
+			canaryFlag,
 			{Name: "no-stream", Help: "answer when all is done"},
 		}},
 		{Name: "deploy cancel", Summary: "End the deploy that is under way", App: NeedsApp, Run: deployCancel},
 		{Name: "redeploy", Aliases: []string{"app redeploy"}, Summary: "Build the live commit again and deploy it", App: NeedsApp, Run: redeploy, Flags: []Flag{
+			canaryFlag,
 			{Name: "no-stream", Help: "answer when all is done"},
 		}},
 	}
+}
+
+var canaryFlag = Flag{Name: "canary", Value: "CANARY", Optional: true, Help: "try it out first: \"10% for 5m errors 1% p99 500ms\""}
+
+// canary returns what --canary says, nil when it is not given.
+func (c *Call) canary() (*hop3.Canary, error) {
+	if !c.Has(canaryFlag.Name) {
+		return nil, nil
+	}
+	return platform.CanaryFlag(c.Value(canaryFlag.Name))
 }
 
 // deploy deploys the uploaded archive or, without one, what is live once more.
@@ -30,23 +42,27 @@ func deploy(ctx context.Context, c *Call) ([]api.Item, error) {
 	if err := hop3.ValidateAppName(c.App); err != nil {
 		return nil, err
 	}
+	canary, err := c.canary()
+	if err != nil {
+		return nil, err
+	}
 	upload := c.takeUpload()
 	if upload == nil && len(c.Args) > 0 && hop3.LooksLikeRepoURL(c.Args[0]) {
-		return c.deployURL(ctx, c.Args[0])
+		return c.deployURL(ctx, c.Args[0], canary)
 	}
 	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
-		return c.deployTo(ctx, upload, out)
+		return c.deployTo(ctx, upload, canary, out)
 	}, upload)
 }
 
 // deployURL deploys a repository elsewhere, and makes the app when there is
 // none.
-func (c *Call) deployURL(ctx context.Context, address string) ([]api.Item, error) {
+func (c *Call) deployURL(ctx context.Context, address string, canary *hop3.Canary) ([]api.Item, error) {
 	if err := hop3.ValidateRepoURL(address); err != nil {
 		return nil, err
 	}
 	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
-		req := platform.SourceRequest{App: c.App, Address: address, Branch: c.Value(branchFlag.Name), Env: c.Extra.Env, Out: out}
+		req := platform.SourceRequest{App: c.App, Address: address, Branch: c.Value(branchFlag.Name), Env: c.Extra.Env, Canary: canary, Out: out}
 		do := c.Platform.DeploySource
 		if _, err := c.Platform.AppStatus(ctx, c.App); hop3.CodeOf(err) == hop3.CodeNotFound {
 			do = c.Platform.CreateFromSource
@@ -57,8 +73,12 @@ func (c *Call) deployURL(ctx context.Context, address string) ([]api.Item, error
 }
 
 func redeploy(ctx context.Context, c *Call) ([]api.Item, error) {
+	canary, err := c.canary()
+	if err != nil {
+		return nil, err
+	}
 	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
-		_, err := c.Platform.Redeploy(ctx, c.Actor(), c.App, nil, out)
+		_, err := c.Platform.Redeploy(ctx, c.Actor(), c.App, nil, canary, out)
 		return err
 	}, nil)
 }
@@ -110,13 +130,13 @@ func (c *Call) deployNow(ctx context.Context, work func(context.Context, hop3.Ou
 		api.Summary("deployed %s.", c.App)), nil
 }
 
-func (c *Call) deployTo(ctx context.Context, upload *archive.Archive, out hop3.Output) (err error) {
+func (c *Call) deployTo(ctx context.Context, upload *archive.Archive, canary *hop3.Canary, out hop3.Output) (err error) {
 	if upload == nil {
 		switch again, err := c.Platform.Redeployable(ctx, c.App); {
 		case err != nil:
 			return err
 		case again:
-			_, err := c.Platform.Redeploy(ctx, c.Actor(), c.App, c.Extra.Env, out)
+			_, err := c.Platform.Redeploy(ctx, c.Actor(), c.App, c.Extra.Env, canary, out)
 			return err
 		}
 		if len(c.Extra.Env) > 0 {
@@ -128,7 +148,7 @@ func (c *Call) deployTo(ctx context.Context, upload *archive.Archive, out hop3.O
 	}
 	defer func() { err = errors.Join(err, closeUpload(upload)) }()
 	_, err = c.Platform.Deploy(ctx, c.Actor(), platform.DeployRequest{
-		App: c.App, Kind: hop3.ReleaseUpload, Source: upload, Env: c.Extra.Env, Out: out,
+		App: c.App, Kind: hop3.ReleaseUpload, Source: upload, Env: c.Extra.Env, Canary: canary, Out: out,
 	})
 	return err
 }

@@ -66,7 +66,7 @@ func (c *Call) parseFlag(cmd *Command, args []string) (name string, used int, er
 		return "", 1, nil
 	case f.Value == "" && inline:
 		return "", 0, hop3.Errorf(hop3.CodeInvalid, "--%s takes no value", f.Name)
-	case f.Value == "":
+	case f.Value == "", f.Optional && !inline:
 		used = 1
 	case inline:
 		used = 1

@@ -118,7 +118,7 @@ func (p *Platform) startReady(ctx context.Context, r hop3.Release, out hop3.Outp
 		return nil, err
 	}
 	if len(l.Processes) == 0 {
-		if p.staticRoot(r) == "" && len(r.Static) == 0 && len(r.Cron) == 0 {
+		if p.staticRoot(r) == "" && len(staticOf(r)) == 0 && len(r.Cron) == 0 {
 			tell(out, 1, "yellow", "       Warning: '%s' has nothing to run and nothing to serve", r.App)
 		}
 		return nil, nil

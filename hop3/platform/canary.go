@@ -77,6 +77,41 @@ func noCanary(app string) error {
 	return hop3.Errorf(hop3.CodeNotFound, "No release of '%s' is being tried out.", app)
 }
 
+// defaultCanary is the canary of a flag that says no more, for an app that has
+// none in its settings.
+const defaultCanary = "10% for 5m"
+
+// CanaryFlag reads what is behind a flag that has one release tried out:
+// nothing, for the canary of the app's settings or else 10 percent for five
+// minutes, or one as in [http.canary].
+func CanaryFlag(text string) (*hop3.Canary, error) {
+	if text == "" {
+		return &hop3.Canary{}, nil
+	}
+	return hop3.ParseCanary(text)
+}
+
+// tryOnce gives a release, not stored yet, the canary of a flag. That is not
+// kept in its settings: the releases that follow are as those say.
+func tryOnce(r *hop3.Release, c *hop3.Canary) error {
+	switch {
+	case c == nil || c.Percent == 0 && r.HTTP != nil && r.HTTP.Canary != nil:
+		return nil
+	case c.Percent == 0:
+		var err error
+		if c, err = hop3.ParseCanary(defaultCanary); err != nil {
+			return err
+		}
+	}
+	policy := hop3.HTTPPolicy{}
+	if r.HTTP != nil {
+		policy = *r.HTTP
+	}
+	policy.Canary = c
+	r.HTTP = &policy
+	return nil
+}
+
 // triesOut reports whether a release is tried out before it serves all: when
 // its policy says so, it is new, and there is one that serves meanwhile.
 func (p *Platform) triesOut(app hop3.App, old, r hop3.Release, instances []hop3.Instance, out hop3.Output) bool {

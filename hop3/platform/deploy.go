@@ -25,7 +25,10 @@ type DeployRequest struct {
 	// NoSwitch ends the deploy before the switch: the new release is started,
 	// found ready and stopped, and the old one serves on. See Switch.
 	NoSwitch bool
-	Out      hop3.Output
+	// Canary has this one release tried out, whatever the app's settings say:
+	// see CanaryFlag. nil for as they say.
+	Canary *hop3.Canary
+	Out    hop3.Output
 }
 
 // Deploy builds and activates req.Source, creating the app when there is none.
@@ -172,7 +175,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.Limits, r.Scaling, r.WAF = limits, m.Scaling, m.WAF
 		r.Volumes, r.Ports, r.Static, r.Keep = m.Volumes, m.Ports, m.Static, m.Keep
-		return setLayers(r, layers)
+		return errors.Join(setLayers(r, layers), tryOnce(r, req.Canary))
 	})
 	if err != nil {
 		return nil, err

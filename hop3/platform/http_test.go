@@ -178,6 +178,56 @@ func tried(t *testing.T, w *world, verdict hop3.Verdict, span string) (*judgingP
 	return judge, done
 }
 
+// A flag has one release tried out, and only that one.
+func TestCanaryByAFlag(t *testing.T) {
+	for text, want := range map[string]hop3.Canary{
+		"":                     {Percent: 10, For: 5 * time.Minute, MaxErrors: 5},
+		"20% for 1h errors 1%": {Percent: 20, For: time.Hour, MaxErrors: 1},
+	} {
+		w := newWorld(t)
+		w.Proxy = &judgingProxy{fakeProxy: w.proxy}
+		w.deployed("1")
+		req := w.request("2")
+		var err error
+		if req.Canary, err = CanaryFlag(text); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := w.Deploy(t.Context(), alice, req)
+			done <- err
+		}()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		var s CanaryStatus
+		for s.Release == 0 {
+			select {
+			case <-tick.C:
+				s, _ = w.Canary(t.Context(), "blog") // none yet
+			case err := <-done:
+				t.Fatalf("nothing was tried out: %v", err)
+			}
+		}
+		if s.Canary != want || w.proxy.route("blog").Release != 1 {
+			t.Errorf("%q tries out %+v", text, s.Canary)
+		}
+		if err := w.DecideCanary(t.Context(), alice, "blog", true); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		w.serves(2)
+		if _, err := w.Deploy(t.Context(), alice, w.request("3")); err != nil {
+			t.Fatal(err)
+		}
+		w.serves(3)
+	}
+	if _, err := CanaryFlag("some"); hop3.CodeOf(err) != hop3.CodeInvalid {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestCanary(t *testing.T) {
 	for name, c := range map[string]struct {
 		verdict hop3.Verdict

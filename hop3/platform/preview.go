@@ -238,6 +238,8 @@ func (push *Push) checkPreviews(deploy *hop3.RefMove, previews []hop3.RefMove) e
 		return hop3.Errorf(hop3.CodeInvalid, "there is no branch in this push that could be a preview")
 	case push.options.noSwitch && deploy == nil && len(previews) > 0:
 		return hop3.Errorf(hop3.CodeInvalid, "no-switch is for the branch that deploys, and has no effect on a preview")
+	case push.options.canary != nil && deploy == nil && len(previews) > 0:
+		return hop3.Errorf(hop3.CodeInvalid, "canary is for the branch that deploys, and has no effect on a preview")
 	}
 	return nil
 }

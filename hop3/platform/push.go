@@ -144,7 +144,7 @@ func (push *Push) deploy(ctx context.Context, ref hop3.RefMove, received hop3.Pu
 	push.ref = ref
 	push.activation, err = p.deploy(ctx, push.who, DeployRequest{
 		App: push.app, Kind: hop3.ReleasePush, Source: branchSource{source, strings.TrimPrefix(ref.Name, heads)}, Ref: &ref, Out: push.out,
-		Env: push.options.env, NoSwitch: push.options.noSwitch,
+		Env: push.options.env, NoSwitch: push.options.noSwitch, Canary: push.options.canary,
 	})
 	return err
 }

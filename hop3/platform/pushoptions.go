@@ -14,19 +14,21 @@ const (
 	optionEnv      = "env" // env=KEY=VALUE
 	optionNoSwitch = "no-switch"
 	optionPreview  = "preview"
+	optionCanary   = "canary" // or canary=10% for 5m
 )
 
-var knownOptions = []string{optionEnv, optionNoSwitch, optionPreview}
+var knownOptions = []string{optionEnv, optionCanary, optionNoSwitch, optionPreview}
 
 // pushOptions are what the pusher asked for with -o.
 type pushOptions struct {
 	env      hop3.Env
 	noSwitch bool
 	preview  bool
+	canary   *hop3.Canary
 }
 
 // any reports whether anything was asked for.
-func (o pushOptions) any() bool { return len(o.env) > 0 || o.noSwitch || o.preview }
+func (o pushOptions) any() bool { return len(o.env) > 0 || o.noSwitch || o.preview || o.canary != nil }
 
 // pushOptions reads the options of a push and reports all that is wrong with
 // them at once.
@@ -41,6 +43,11 @@ func (p *Platform) pushOptions(options []string) (pushOptions, error) {
 			o.env[key] = val
 		case name == optionEnv:
 			problems = append(problems, "the push option env wants a variable: git push -o env=KEY=VALUE")
+		case name == optionCanary:
+			canary, err := CanaryFlag(value)
+			if o.canary = canary; err != nil {
+				problems = append(problems, "the push option canary: "+hop3.MessageOf(err))
+			}
 		case slices.Contains(knownOptions, name) && hasValue:
 			problems = append(problems, "the push option "+name+" takes no value")
 		case name == optionNoSwitch:
@@ -50,6 +57,9 @@ func (p *Platform) pushOptions(options []string) (pushOptions, error) {
 		default:
 			problems = append(problems, unknownOption(name))
 		}
+	}
+	if o.canary != nil && o.noSwitch {
+		problems = append(problems, "the push options canary and no-switch exclude each other: a canary serves")
 	}
 	if err := p.checkEnv(o.env); err != nil {
 		problems = append(problems, hop3.MessageOf(err))

@@ -9,7 +9,7 @@ import (
 // Redeploy builds the commit that is live once more, as a push of it would:
 // with the toolchains, the packages and the variables of now. It returns a
 // CodeConflict error for an app whose files were uploaded: they are not kept.
-func (p *Platform) Redeploy(ctx context.Context, who Actor, name string, vars hop3.Env, out hop3.Output) (hop3.Release, error) {
+func (p *Platform) Redeploy(ctx context.Context, who Actor, name string, vars hop3.Env, canary *hop3.Canary, out hop3.Output) (hop3.Release, error) {
 	if _, err := p.Store.App(ctx, name); err != nil {
 		return hop3.Release{}, err
 	}
@@ -43,7 +43,8 @@ func (p *Platform) Redeploy(ctx context.Context, who Actor, name string, vars ho
 	}
 	say(out, "-----> Building '%s' (%.8s) again", name, live.Commit)
 	a, err := p.deploy(ctx, who, DeployRequest{
-		App: name, Kind: hop3.ReleaseRedeploy, Source: branchSource{source, live.Branch}, Env: vars, Out: out,
+		Canary: canary,
+		App:    name, Kind: hop3.ReleaseRedeploy, Source: branchSource{source, live.Branch}, Env: vars, Out: out,
 	})
 	if err != nil {
 		return hop3.Release{}, err

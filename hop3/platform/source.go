@@ -24,8 +24,9 @@ type SourceRequest struct {
 	Commit string
 	// IfNew makes the deploy fail with errNothingNew when what would be
 	// deployed is live.
-	IfNew bool
-	Out   hop3.Output
+	IfNew  bool
+	Canary *hop3.Canary // as in DeployRequest
+	Out    hop3.Output
 }
 
 // errNothingNew says that what would be deployed is live.
@@ -179,7 +180,7 @@ func (p *Platform) deployFetched(ctx context.Context, who Actor, app hop3.App, b
 	if move.Old == "" {
 		move.Old = strings.Repeat("0", len(commit))
 	}
-	deploy := DeployRequest{App: app.Name, Kind: hop3.ReleaseFetch, Source: branchSource{source, branch}, Env: req.Env, Out: req.Out}
+	deploy := DeployRequest{App: app.Name, Kind: hop3.ReleaseFetch, Source: branchSource{source, branch}, Env: req.Env, Canary: req.Canary, Out: req.Out}
 	if move.Old != move.New {
 		deploy.Ref = &move
 	}

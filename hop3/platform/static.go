@@ -16,8 +16,9 @@ import (
 // the release's directory.
 func (p *Platform) staticPaths(r hop3.Release) []hop3.StaticPath {
 	var all []hop3.StaticPath
-	for _, prefix := range slices.Sorted(maps.Keys(r.Static)) {
-		s := hop3.StaticPath{Prefix: prefix, Root: p.releaseDir(r.App, r.Build), Path: r.Static[prefix]}
+	static := staticOf(r)
+	for _, prefix := range slices.Sorted(maps.Keys(static)) {
+		s := hop3.StaticPath{Prefix: prefix, Root: p.releaseDir(r.App, r.Build), Path: static[prefix]}
 		for _, v := range r.Volumes {
 			if rest, in := strings.CutPrefix(s.Path+"/", v.Target+"/"); in && !v.Mounted() {
 				s.Root, s.Path = filepath.Join(p.volumesDir(r.App), v.Name), cmp.Or(strings.TrimSuffix(rest, "/"), ".")
@@ -29,18 +30,30 @@ func (p *Platform) staticPaths(r hop3.Release) []hop3.StaticPath {
 	return all
 }
 
+// staticOf returns what a release declares, and what its variables say beside
+// that.
+func staticOf(r hop3.Release) map[string]string {
+	static, _ := hop3.StaticVariables(r.Env)
+	if static == nil {
+		return r.Static
+	}
+	maps.Copy(static, r.Static)
+	return static
+}
+
 // tellStatic says which paths the server answers itself, and of which there is
 // nothing in the release.
 func (p *Platform) tellStatic(out hop3.Output, r hop3.Release) {
+	static := staticOf(r)
 	for _, s := range p.staticPaths(r) {
 		root, err := p.Files.Open(s.Root)
 		if err == nil {
 			_, err = fs.Stat(root, s.Path)
 		}
 		if err != nil {
-			tell(out, 1, "yellow", "       Warning: %s is to be served from %s, which the release does not have", s.Prefix, r.Static[s.Prefix])
+			tell(out, 1, "yellow", "       Warning: %s is to be served from %s, which the release does not have", s.Prefix, static[s.Prefix])
 			continue
 		}
-		say(out, "       %s is served from %s", s.Prefix, r.Static[s.Prefix])
+		say(out, "       %s is served from %s", s.Prefix, static[s.Prefix])
 	}
 }
