@@ -19,7 +19,7 @@ const dialPatience = 2 * time.Second
 // maxAnswerHead is how large the head of an answer may be, as for Go's client.
 const maxAnswerHead = 10 << 20
 
-var errAnswerHead = errors.New("the head of the answer is larger than 10 MB")
+var errAnswerHead = errors.New("invalid answer: its head is larger than 10 MB")
 
 // appConn is a connection to an instance, for one request after another. It is
 // read and written by the goroutine of the request: nothing runs for one that

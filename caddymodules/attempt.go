@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/abilian/hop3/hop3/routing"
 )
 
@@ -14,11 +16,12 @@ type attempt struct {
 	all    *instances
 	claim  *routing.Claim
 	on     *instance // nil for none
+	dial   string    // of the last one; "" for none
 	broken error     // why an answer that was begun was not ended
 }
 
 // begin counts the request in at an instance.
-func (at *attempt) begin(dial string) { at.on = at.all.begin(dial) }
+func (at *attempt) begin(dial string) { at.on, at.dial = at.all.begin(dial), dial }
 
 // end counts it out. failed says that the instance is to be passed over for a
 // while.
@@ -26,6 +29,14 @@ func (at *attempt) end(failed bool) {
 	if at.on != nil {
 		at.all.end(at.on, failed)
 		at.on = nil
+	}
+}
+
+// tellAddress leaves the address of the last instance where Caddy's reverse
+// proxy leaves it, for those who look into a failure.
+func (at *attempt) tellAddress(r *http.Request) {
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && at.dial != "" {
+		repl.Set("http.reverse_proxy.upstream.address", at.dial)
 	}
 }
 

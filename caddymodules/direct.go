@@ -79,11 +79,13 @@ func (a *Apps) direct(w http.ResponseWriter, r *http.Request, at *attempt) error
 		case err == nil:
 			return nil
 		case errors.Is(context.Cause(r.Context()), errSlowApp):
+			at.tellAddress(r)
 			return caddyhttp.Error(http.StatusGatewayTimeout, err)
 		case r.Context().Err() != nil:
 			w.WriteHeader(statusClientLeft)
 			return nil
 		case time.Since(began) >= tryFor || !at.mayRepeat(r, err):
+			at.tellAddress(r)
 			return caddyhttp.Error(statusOf(err), err)
 		}
 		wait := time.NewTimer(tryEvery)
@@ -153,6 +155,7 @@ func (a *Apps) tryDirect(w http.ResponseWriter, r *http.Request, at *attempt) er
 	if err := at.copyAnswer(w, res, c); err != nil {
 		c.stop()
 		at.broken = err
+		at.tellAddress(r)
 		_ = http.NewResponseController(w).Flush() // what there is of it
 		panic(http.ErrAbortHandler)
 	}
@@ -211,7 +214,7 @@ func (c *appConn) exchange(w http.ResponseWriter, r *http.Request) (*http.Respon
 const maxHeadKept = 8 << 10
 
 // errProtocol says that an instance answered what nobody asked for.
-var errProtocol = errors.New("the app's answer is not HTTP as it was asked for")
+var errProtocol = errors.New("invalid answer: it changes the protocol, or never ends to announce itself")
 
 // sendInterim passes an interim answer on, such as early hints.
 func sendInterim(w http.ResponseWriter, res *http.Response) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -39,7 +40,13 @@ type failure struct {
 
 func (f *failure) Error() string { return "the app " + string(f.cause) + ": " + f.err.Error() }
 
-func (f *failure) Unwrap() error { return f.err }
+// Unwrap makes it known to those who look for what Caddy's reverse proxy says.
+func (f *failure) Unwrap() []error {
+	if f.cause.neverSent() {
+		return []error{f.err, reverseproxy.NewDialError(f.err)}
+	}
+	return []error{f.err}
+}
 
 // causeOf tells why a request failed, by the error of whatever served it.
 func causeOf(ctx context.Context, err error) cause {
@@ -60,12 +67,14 @@ func causeOf(ctx context.Context, err error) cause {
 	return awaiting(err)
 }
 
-// connecting is the cause of an error in connecting to an instance.
+// connecting is the cause of an error in connecting to an instance. Of what
+// Caddy's reverse proxy says there is the text only.
 func connecting(err error) cause {
+	says := func(what error) bool { return errors.Is(err, what) || strings.HasSuffix(err.Error(), what.Error()) }
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT): // of a port, of a socket
+	case says(syscall.ECONNREFUSED) || says(syscall.ENOENT): // of a port, of a socket
 		return causeRefused
-	case timedOut(err):
+	case timedOut(err) || says(os.ErrDeadlineExceeded):
 		return causeConnecting
 	}
 	return causeUnreached

@@ -168,8 +168,10 @@ func (t *Table) swap(next *version) (old *version, err error) {
 // letting go of it.
 func (t *Table) keep(v, next *version) {
 	app := v.route.App
+	v.drained = make(chan struct{}) // only now: most versions are current for long
 	t.retired[app] = append(t.retired[app], v)
 	if tried := v.dropped(next); tried != nil {
+		tried.drained = make(chan struct{})
 		t.retired[app] = append(t.retired[app], tried)
 	}
 }

@@ -1,7 +1,6 @@
 package routing
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"github.com/abilian/hop3/hop3"
@@ -47,10 +46,11 @@ type version struct {
 	// lower those under way: one addition does both.
 	requests atomic.Uint64
 	retired  atomic.Bool   // not current any more
-	drained  chan struct{} // closed when retired and without requests
-	finish   func()        // closes drained, once
-	atRetire atomic.Int64  // requests under way when it was retired
-	failures atomic.Int64  // of those
+	drained  chan struct{} // made by Table.keep; closed when retired and without requests
+	finished atomic.Bool
+	forget   func(*version)
+	atRetire atomic.Int64 // requests under way when it was retired
+	failures atomic.Int64 // of those
 	prepared prepared
 	canary   *canary // nil for none
 	stats    *stats
@@ -62,12 +62,16 @@ const (
 )
 
 func newVersion(r hop3.Route, forget func(*version)) *version {
-	v := &version{route: r, drained: make(chan struct{})}
-	v.finish = sync.OnceFunc(func() {
-		forget(v)
+	return &version{route: r, forget: forget}
+}
+
+// finish says, once, that the last request to a version that is not current
+// any more has ended.
+func (v *version) finish() {
+	if v.finished.CompareAndSwap(false, true) {
+		v.forget(v)
 		close(v.drained)
-	})
-	return v
+	}
 }
 
 func (v *version) id() hop3.ReleaseID {

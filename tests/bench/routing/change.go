@@ -11,6 +11,9 @@ import (
 type change struct {
 	times []float64 // in ms, from the order until the new upstream answers
 	load  figures   // meanwhile
+	// memory is what the contestant takes afterwards, in MB: workers of before
+	// may still have requests, and none is given back by all.
+	memory float64
 }
 
 // The load goes on for longer than changes are begun: the last one is under
@@ -37,6 +40,7 @@ func (c *contestant) changes(ctx context.Context, dir string, connections int, u
 	if loadErr := <-loaded; err == nil {
 		err = loadErr
 	}
+	c.moved.memory = c.memory()
 	return err
 }
 

@@ -92,10 +92,10 @@ func ratio(what string, a, b *contestant, get func(result) float64, relation str
 func printChanges(all []*contestant, n int) {
 	fmt.Printf("\nchanges of one route of %d, under load:\n", n)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tchanges\tms until seen\trequests meanwhile\tfailed\t")
+	fmt.Fprintln(w, "\tchanges\tms until seen\trequests meanwhile\tfailed\tPSS MB after\t")
 	for _, c := range all {
 		if m := c.moved; len(m.times) > 0 {
-			fmt.Fprintf(w, "%s\t%d\t%.1f\t%.0f\t%.0f\t\n", c.kind, len(m.times), subject.Median(m.times), m.load.requests, m.load.failed)
+			fmt.Fprintf(w, "%s\t%d\t%.1f\t%.0f\t%.0f\t%.0f\t\n", c.kind, len(m.times), subject.Median(m.times), m.load.requests, m.load.failed, m.memory)
 		}
 	}
 	w.Flush()
