@@ -162,7 +162,7 @@ func (s *dashboard) certificates(m *model, w int) []string {
 		lines = append(lines, m.theme.warn.Render(fit(t, w)))
 	}
 	if len(trouble) == 0 {
-		lines = append(lines, m.theme.dim.Render(fmt.Sprintf(" %d host names, %d certificates, none about to end", len(rows), good)))
+		lines = append(lines, m.theme.dim.Render(fmt.Sprintf(" Host names: %d. Certificates: %d, none about to end.", len(rows), good)))
 	}
 	return append(lines, "")
 }
