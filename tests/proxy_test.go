@@ -135,6 +135,9 @@ func fetch(ctx context.Context, client *http.Client, url string) error {
 		return err
 	}
 	res, err := client.Do(req)
+	if hop3test.NotBegun(err) {
+		res, err = client.Do(req)
+	}
 	if err != nil {
 		return err
 	}

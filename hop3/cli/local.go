@@ -55,7 +55,7 @@ func locals() []local {
 }
 
 const (
-	logsUsage  = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build]"
+	logsUsage  = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build] [--access]"
 	runUsage   = "[-t/--tty | -T/--no-tty] [-i/--interactive] [--input TEXT] [--] COMMAND…"
 	shellUsage = "[--type PROCESS] [-T/--no-tty]"
 )

@@ -38,6 +38,8 @@ func TestClocksThatChange(t *testing.T) {
 			"10-25 02:20 +02, 10-25 02:40 +02, 10-26 02:00 +01"},
 		{"autumn: every hour goes on", "30 * * * *", paris, "2026-10-25 01:30 +02",
 			"10-25 02:30 +02, 10-25 02:30 +01, 10-25 03:30 +01"},
+		{"autumn: a day that is over comes again", "59 * 28 * *", "America/St_Johns", "2006-10-28 23:30 -0230",
+			"10-28 23:59 -02, 10-28 23:59 -03, 11-28 00:59 -03"},
 		{"a gap at midnight", "@daily", "Africa/Cairo", "2026-04-23 12:00 +02",
 			"04-24 01:00 +03, 04-25 00:00 +03"},
 		{"half an hour of a gap", "15 2 * * *", "Australia/Lord_Howe", "2026-10-03 12:00 +1030",

@@ -42,10 +42,28 @@ func (s Schedule) nextByClock(t time.Time) time.Time {
 			if !midnight.After(u) { // clocks went back over midnight
 				midnight = nextMinute(u)
 			}
-			u = midnight
+			u = untilClocksChange(u, midnight) // who may show a day that matches again
 		}
 	}
 	return time.Time{}
+}
+
+// untilClocksChange returns the first time later than from at which clocks are
+// set otherwise than at from, or to where they are set alike at both.
+func untilClocksChange(from, to time.Time) time.Time {
+	before := offsetAt(from, from.Location())
+	if offsetAt(to, from.Location()) == before {
+		return to
+	}
+	for low := from; to.Sub(low) > time.Second; {
+		middle := low.Add(to.Sub(low) / 2).Truncate(time.Second)
+		if offsetAt(middle, from.Location()) == before {
+			low = middle
+		} else {
+			to = middle
+		}
+	}
+	return to
 }
 
 // nextMinute returns the next time at which a clock shows a full minute.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -187,7 +188,11 @@ func (t *proxyTest) losesNothing() {
 			defer transport.CloseIdleConnections()
 			for load.Err() == nil {
 				requests.Add(1)
-				if err := ok(t.Context(), client, url); err != nil && failures.Add(1) <= 5 {
+				err := ok(t.Context(), client, url)
+				if NotBegun(err) {
+					err = ok(t.Context(), client, url)
+				}
+				if err != nil && failures.Add(1) <= 5 {
 					t.Errorf("%s: %v", url, err)
 				}
 			}
@@ -207,6 +212,14 @@ func (t *proxyTest) losesNothing() {
 	stop()
 	clients.Wait()
 	t.Logf("%d changes of the routes, %d requests, %d failures", changes*2, requests.Load(), failures.Load())
+}
+
+// NotBegun reports whether an HTTP/2 connection was closed before its first
+// request, as a worker of nginx that leaves does with a connection it has just
+// accepted: it says that it has begun nothing (GOAWAY, RFC 9113 section 6.8).
+// Browsers ask again then; Go's client, alone, calls the server unreachable.
+func NotBegun(err error) bool {
+	return err != nil && strings.HasSuffix(err.Error(), "http2: client conn could not be established")
 }
 
 // ok makes a request that must be answered.

@@ -64,7 +64,11 @@ func (s *dashboard) received(m *model, _ string) {
 	for i := range rows {
 		rows[i][0] = briefTime(rows[i][0])
 	}
+	atTop := s.recent.cursor == 0
 	s.recent.set([]string{"When (UTC)", "App", "Release", "Status", "Kind", "By", "Description"}, rows)
+	if atTop { // nobody has chosen: newer ones come above
+		s.recent.cursor = 0
+	}
 }
 
 func (s *dashboard) start(m *model) tea.Cmd {
