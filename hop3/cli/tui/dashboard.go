@@ -64,7 +64,11 @@ func (s *dashboard) received(m *model, _ string) {
 	for i := range rows {
 		rows[i][0] = briefTime(rows[i][0])
 	}
+	atTop := s.recent.cursor == 0
 	s.recent.set([]string{"When (UTC)", "App", "Release", "Status", "Kind", "By", "Description"}, rows)
+	if atTop { // nobody has chosen: newer ones come above
+		s.recent.cursor = 0
+	}
 }
 
 func (s *dashboard) start(m *model) tea.Cmd {
@@ -162,7 +166,7 @@ func (s *dashboard) certificates(m *model, w int) []string {
 		lines = append(lines, m.theme.warn.Render(fit(t, w)))
 	}
 	if len(trouble) == 0 {
-		lines = append(lines, m.theme.dim.Render(fmt.Sprintf(" %d host names, %d certificates, none about to end", len(rows), good)))
+		lines = append(lines, m.theme.dim.Render(fmt.Sprintf(" Host names: %d. Certificates: %d, none about to end.", len(rows), good)))
 	}
 	return append(lines, "")
 }

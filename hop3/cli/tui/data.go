@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -129,12 +130,19 @@ func unreachable(err error) bool {
 	return errors.As(err, &gone) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// reason is an error without the request that it happened to.
+// reason is an error without the request and the addresses that it happened
+// to: which server it is says the header.
 func reason(err error) string {
 	var gone *client.Unreachable
 	var request *url.Error
-	if errors.As(err, &gone) && errors.As(gone.Err, &request) {
-		return (&client.Unreachable{Server: gone.Server, Err: request.Err}).Error()
+	var network *net.OpError
+	switch {
+	case errors.As(err, &network):
+		return network.Err.Error()
+	case errors.As(err, &request):
+		return request.Err.Error()
+	case errors.As(err, &gone):
+		return gone.Err.Error()
 	}
 	return err.Error()
 }

@@ -357,7 +357,7 @@ func (m *model) banner() string {
 		if wait > 0 {
 			again = "trying again in " + span(wait+time.Second-1)
 		}
-		return "Disconnected, " + again + ". " + line(reason(m.conn.err))
+		return "Disconnected, " + again + ": " + line(reason(m.conn.err))
 	case m.denied:
 		return "The server does not know you: leave with q, then `hop3 login`."
 	}

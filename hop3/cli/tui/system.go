@@ -45,6 +45,8 @@ func (s *system) key(m *model, key string) (tea.Cmd, bool) {
 	switch key {
 	case "l":
 		return m.open(newAnswer("System logs", "system", "logs", "--lines", "200")), true
+	case "h":
+		return m.open(newAnswer("System status", "system", "status")), true
 	case "p":
 		p := m.prompt("Processes of the app:", "", func(app string) tea.Cmd {
 			if app = strings.TrimSpace(app); app == "" {
@@ -68,5 +70,5 @@ func (s *system) click(m *model, x, y int) tea.Cmd {
 }
 
 func (s *system) hints(*model) []hint {
-	return []hint{{"l", "system logs"}, {"p", "processes of an app"}, {"/", "filter"}}
+	return []hint{{"h", "health"}, {"l", "system logs"}, {"p", "processes of an app"}, {"/", "filter"}}
 }

@@ -1,12 +1,14 @@
 package tui
 
 import (
+	"image/color"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/abilian/hop3/hop3/api"
 )
@@ -330,5 +332,16 @@ func TestInput(t *testing.T) {
 	in.key(tea.KeyPressMsg{Code: tea.KeyBackspace})
 	if in.value() != "ab " {
 		t.Errorf("%q", in.value())
+	}
+}
+
+// TestBackground is that dark and light terminals get colours of their own.
+func TestBackground(t *testing.T) {
+	w := newWorld(t)
+	dark := w.window()
+	w.run(w.update(tea.BackgroundColorMsg{Color: color.White}))
+	light := w.window()
+	if dark == light || ansi.Strip(dark) != ansi.Strip(light) {
+		t.Error("the background changes nothing, or more than colours")
 	}
 }
