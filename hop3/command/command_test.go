@@ -126,6 +126,7 @@ rollback u
 route list a
 system u
 system info u
+top u
 user u
 user add a
 user disable a

@@ -39,7 +39,7 @@ type Commands struct {
 func New(s Server) *Commands {
 	c := &Commands{server: s, byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
-		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
+		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), topCommands(), cronCommands(), releaseCommands(), diffCommands(),
 		domainCommands(), certCommands(), httpCommands(), proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
 		sourceCommands(), webhookCommands(), previewCommands(),
 	} {

@@ -43,6 +43,7 @@ type Platform struct {
 	unsettled unsettled
 	deploys   ended
 	expiries  expiries
+	cpus      cpus
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
 }
