@@ -42,6 +42,7 @@ func locals() []local {
 		{"config migrate procfile", "[PATH] [--dry-run]", "Write a Procfile as a hop3.toml", configMigrate},
 		{"top", topUsage, "Watch the requests, memory and CPU of apps, or of an app's releases", top},
 		{"app top", topUsage, "The same as top", top},
+		{"tui", tuiUsage, "Show apps, logs and the server on the full screen", fullScreen},
 		{"use", "APP | --clear", "Say which app this directory is about", use},
 		{"settings", "", "The same as settings show", settingsShow},
 		{"settings show", "", "Show the client's settings", settingsShow},

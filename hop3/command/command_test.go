@@ -103,6 +103,11 @@ key list u
 key remove u
 maintenance off u
 maintenance on u
+network u
+network add a
+network list u
+network remove a
+network show u
 plugin u
 plugin list u
 port u
@@ -125,7 +130,10 @@ releases switch u
 rollback u
 route list a
 system u
+system cleanup a
 system info u
+system logs a
+system status a
 top u
 user u
 user add a
@@ -139,6 +147,12 @@ user revoke-admin a
 user set-password a
 user show a
 version p
+waf u
+waf bans clear u
+waf bans list u
+waf logs u
+waf reconcile-bans a
+waf status u
 webhook u
 webhook create u
 webhook log u

@@ -43,6 +43,9 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 			return nil, fmt.Errorf("reading the live release: %w", err)
 		}
 	}
+	if err := p.checkFirewall(ctx, r.WAF); err != nil { // of a rollback too
+		return nil, err
+	}
 	if err := p.claimPorts(ctx, app, r.Ports); err != nil {
 		return nil, err
 	}

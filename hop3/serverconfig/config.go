@@ -21,6 +21,10 @@ type ACME struct {
 	MACKey      string
 	DNSProvider string
 	DNSConfig   string // JSON object; may hold secrets
+	Resolvers   []string
+	// Storage is the directory, or the storage module of Caddy as a JSON object,
+	// that several servers share; "" for the home's.
+	Storage string
 }
 
 // Config is a server's configuration, complete and valid. See keys.go for what

@@ -211,6 +211,12 @@ var keys = append([]key{
 	{name: "ACME_DNS_CONFIG", show: hidden,
 		set: to(func(c *Config) *string { return &c.ACME.DNSConfig }, anyText),
 		doc: "its settings, as a JSON object"},
+	{name: "ACME_DNS_RESOLVERS",
+		set: to(func(c *Config) *[]string { return &c.ACME.Resolvers }, resolvers),
+		doc: "the DNS servers, as 192.0.2.53 or 192.0.2.53:53, separated by commas, that are asked whether a DNS challenge is out; empty for those of the domain"},
+	{name: "CERTIFICATE_STORAGE", show: hidden,
+		set: to(func(c *Config) *string { return &c.ACME.Storage }, optional(storage)),
+		doc: "where several servers for the same domains share their certificates: a directory, or a storage module as a JSON object"},
 }, inert(
 	"HOP3_USER", "MODE", "HOP3_DEBUG", "HOP3_UNSAFE", "HOP3_SKIP_CONFIG_VALIDATION",
 	"EXPOSE_DEFAULT_SOURCE", "CATALOG_SOURCE_URL",
