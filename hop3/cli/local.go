@@ -40,6 +40,8 @@ func locals() []local {
 		{"app shell", shellUsage, "The same as shell", shell},
 		{"config check", "[PATH]", "Check hop3.toml, Procfile and app.json, and show what would run", configCheck},
 		{"config migrate procfile", "[PATH] [--dry-run]", "Write a Procfile as a hop3.toml", configMigrate},
+		{"top", topUsage, "Watch the requests, memory and CPU of apps, or of an app's releases", top},
+		{"app top", topUsage, "The same as top", top},
 		{"tui", tuiUsage, "Show apps, logs and the server on the full screen", fullScreen},
 		{"use", "APP | --clear", "Say which app this directory is about", use},
 		{"settings", "", "The same as settings show", settingsShow},
@@ -62,6 +64,7 @@ func locals() []local {
 }
 
 const (
+	topUsage   = "[-n/--lines N] [--interval SECONDS] [--once]"
 	logsUsage  = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build] [--access]"
 	runUsage   = "[-t/--tty | -T/--no-tty] [-i/--interactive] [--input TEXT] [--] COMMAND…"
 	shellUsage = "[--type PROCESS] [-T/--no-tty]"

@@ -134,6 +134,7 @@ system cleanup a
 system info u
 system logs a
 system status a
+top u
 user u
 user add a
 user disable a

@@ -45,6 +45,7 @@ type Platform struct {
 	unsettled unsettled
 	deploys   ended
 	expiries  expiries
+	cpus      cpus
 	networks  sync.Mutex       // held while they change
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
