@@ -46,7 +46,7 @@ func (a *Apps) Provision(ctx caddy.Context) (err error) {
 			a.core = own.core
 		}
 	}
-	if a.pages, err = newPages(); err != nil {
+	if a.pages, err = newPages(a.core); err != nil {
 		return err
 	}
 	if err = a.loadProxies(ctx); err != nil {
@@ -102,7 +102,7 @@ func (a *Apps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 	case route.StaticRoot != "":
 		return a.serveFile(w, r, route.StaticRoot)
 	default:
-		return a.pages.write(w, r, stoppedPage(route.Status))
+		return a.refused(w, r, route, stoppedPage(route.Status), notRunning(route.Status), "")
 	}
 }
 

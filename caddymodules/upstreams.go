@@ -38,6 +38,7 @@ func (*Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error
 		// It fell asleep between the request's arrival and this attempt.
 		var err error
 		if route, err = wake(r, claim); err != nil {
+			caddyhttp.SetVar(r.Context(), wakeVar, err)
 			return nil, err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // Platform is the verbs over what does the work. All exported fields are
-// required and not changed after Reconcile; its methods are safe for
+// required, unless they say otherwise, and not changed after Reconcile; its methods are safe for
 // concurrent use.
 type Platform struct {
 	Store    Store
@@ -28,6 +28,7 @@ type Platform struct {
 	Auth     Authenticator
 	Files    Files
 	Certs    Certificates
+	Failures Failures // nil: no request that failed is remembered
 	Logger   *zap.Logger
 	Settings Settings
 
