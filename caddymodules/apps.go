@@ -47,7 +47,7 @@ func (a *Apps) Provision(ctx caddy.Context) (err error) {
 			a.core = own.core
 		}
 	}
-	if a.pages, err = newPages(); err != nil {
+	if a.pages, err = newPages(a.core); err != nil {
 		return err
 	}
 	if err = a.loadProxies(ctx); err != nil {
@@ -122,7 +122,7 @@ func (a *Apps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 	case route.StaticRoot != "":
 		return a.serveFile(w, r, route.StaticRoot)
 	default:
-		return a.pages.write(w, r, stoppedPage(route.Status))
+		return a.refused(w, r, route, stoppedPage(route.Status), notRunning(route.Status), "")
 	}
 }
 

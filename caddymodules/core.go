@@ -23,6 +23,7 @@ import (
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
 	"github.com/abilian/hop3/hop3/docker"
+	"github.com/abilian/hop3/hop3/failures"
 	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/git"
 	"github.com/abilian/hop3/hop3/platform"
@@ -61,6 +62,8 @@ type core struct {
 	control  atomic.Pointer[Control]           // nil when this process is not `hop3 run`
 	platform atomic.Pointer[platform.Platform] // nil while not started
 	access   atomic.Pointer[accesslog.Log]     // nil while not started
+
+	failures atomic.Pointer[failureLog] // nil until started
 
 	hostKeys   hostKeys
 	sshAddress atomic.Pointer[string] // from this host; nil for none
@@ -195,6 +198,10 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		}
 		proxy = c.front
 	}
+	journal, err := failures.Open(filepath.Join(home, "run", "failures"), slogOf(c.logger.Named("failures")))
+	if err != nil {
+		return fmt.Errorf("opening what is remembered of failed requests: %w", err)
+	}
 	c.Platform = &platform.Platform{
 		Store:    c.store,
 		Runtime:  runtime,
@@ -205,6 +212,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Auth:     credentials,
 		Files:    disk.Files{},
 		Certs:    c.Keeper,
+		Failures: journal,
 		Logger:   c.logger,
 		Settings: c.settings(box),
 	}
@@ -212,6 +220,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		c.Platform.Firewall = c.Guard
 	}
 	c.platform.Store(c.Platform)
+	c.failures.Store(&failureLog{journal, c.Platform.WhyURL("")})
 	c.started = true
 	c.openAccessLog()
 	if err := c.Platform.Reconcile(ctx); err != nil {
@@ -220,6 +229,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		c.logger.Error("some apps could not be brought back", zap.Error(err))
 	}
 	c.Platform.Begin()
+	c.Platform.Go("failed requests", journal.Run)
 	c.Table.SetWaker(c.Platform.Wake)
 	c.Table.SetReady()
 	if c.config.HTTPSPort != 0 {

@@ -331,7 +331,11 @@ func nextRoute(r *http.Request, claim *routing.Claim) (*hop3.Route, error) {
 	route := claim.Follow()
 	if route != nil && route.Status == hop3.RouteAsleep {
 		// It fell asleep between the request's arrival and this attempt.
-		return wake(r, claim)
+		woken, err := wake(r, claim)
+		if err != nil {
+			caddyhttp.SetVar(r.Context(), wakeVar, err)
+		}
+		return woken, err
 	}
 	return route, nil
 }

@@ -146,7 +146,9 @@ func (a *Apps) noteBroken(r *http.Request, at *attempt) {
 		at.claim.Fail()
 		route := at.claim.Route()
 		a.logger.Warn("an app broke off its response",
-			zap.String("app", route.App), zap.Int("release", route.Release), zap.String("host", r.Host), zap.String("path", r.URL.Path))
+			zap.String("app", route.App), zap.Int("release", route.Release), zap.String("host", r.Host), zap.String("path", r.URL.Path),
+			zap.String("request", requestID(r)))
+		a.remember(r, route, 0, hop3.FailureCut, "")
 	}
 	panic(p)
 }
@@ -167,15 +169,19 @@ func (a *Apps) failed(w http.ResponseWriter, r *http.Request, claim *routing.Cla
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return a.pages.write(w, r, pageTooLarge)
 	}
+	cause, detail := failureOf(r, handlerErr.StatusCode, handlerErr.Err)
 	if len(route.Upstreams) == 0 {
-		return a.pages.write(w, r, stoppedPage(route.Status))
+		if route.Status != hop3.RouteAsleep || cause == hop3.FailureNoInstance {
+			cause, detail = notRunning(route.Status), ""
+		}
+		return a.refused(w, r, route, stoppedPage(route.Status), cause, detail)
 	}
 	claim.Fail()
 	a.logger.Warn("an app did not answer",
 		zap.String("app", route.App), zap.Int("release", route.Release),
-		zap.String("request", handlerErr.ID), zap.Int("status", handlerErr.StatusCode),
+		zap.String("request", requestID(r)), zap.Int("status", handlerErr.StatusCode),
 		zap.String("cause", string(causeOf(r.Context(), err))), zap.Error(handlerErr.Err))
-	return a.pages.write(w, r, failedPage(handlerErr.StatusCode, handlerErr.ID))
+	return a.refused(w, r, route, failedPage(handlerErr.StatusCode), cause, detail)
 }
 
 // hostOnly returns a request's host without its port.

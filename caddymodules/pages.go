@@ -3,6 +3,7 @@ package caddymodules
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"math"
@@ -20,7 +21,8 @@ type page struct {
 	Title      string
 	Text       string
 	RetryAfter int    // seconds; 0 for none
-	Request    string // the request's id in the log; "" for none
+	Request    string // the request's id, of a failure that is remembered; else ""
+	Why        string // where its app's people see what happened; "" for nowhere
 }
 
 var (
@@ -70,33 +72,35 @@ func stoppedPage(status string) page {
 }
 
 // failedPage is the page of a request that the app should have answered.
-func failedPage(status int, request string) page {
+func failedPage(status int) page {
 	switch status {
 	case http.StatusServiceUnavailable:
-		return page{Status: status, Title: "This app is not ready", Text: "None of its instances takes requests at the moment. Please try again.", RetryAfter: 5, Request: request}
+		return page{Status: status, Title: "This app is not ready", Text: "None of its instances takes requests at the moment. Please try again.", RetryAfter: 5}
 	case http.StatusGatewayTimeout:
-		return page{Status: status, Title: "This app is too slow", Text: "It did not answer in time. Please try again.", Request: request}
+		return page{Status: status, Title: "This app is too slow", Text: "It did not answer in time. Please try again."}
 	case http.StatusBadGateway:
-		return page{Status: status, Title: "This app did not answer", Text: "It ended the connection, or cannot be reached. Please try again.", Request: request}
+		return page{Status: status, Title: "This app did not answer", Text: "It ended the connection, or cannot be reached. Please try again."}
 	default:
-		return page{Status: status, Title: http.StatusText(status), Text: "The request could not be served.", Request: request}
+		return page{Status: status, Title: http.StatusText(status), Text: "The request could not be served."}
 	}
 }
 
 //go:embed page.html
 var pageHTML string
 
-// pages writes pages: HTML for browsers, a line of text for everything else.
+// pages writes pages: HTML for browsers, JSON for who prefers it, a line of
+// text for everything else.
 type pages struct {
 	html *template.Template
+	core *core // nil where only the routing is Hop3's
 }
 
-func newPages() (*pages, error) {
+func newPages(c *core) (*pages, error) {
 	t, err := template.New("page").Parse(pageHTML)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the error page: %w", err)
 	}
-	return &pages{html: t}, nil
+	return &pages{html: t, core: c}, nil
 }
 
 func (ps *pages) write(w http.ResponseWriter, r *http.Request, p page) error {
@@ -106,27 +110,59 @@ func (ps *pages) write(w http.ResponseWriter, r *http.Request, p page) error {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
+	ps.name(h, r, &p)
 	if policy := requestPolicy(r); policy != nil && policy.writePage(w, r, p) {
 		return nil
 	}
-	var body bytes.Buffer
-	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		if err := ps.html.Execute(&body, p); err != nil {
-			return fmt.Errorf("rendering the error page: %w", err)
-		}
-	} else {
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(&body, "%s. %s\n", p.Title, p.Text)
-		if p.Request != "" {
-			fmt.Fprintf(&body, "Request %s\n", p.Request)
-		}
+	kind, body, err := ps.render(r, p)
+	if err != nil {
+		return err
 	}
-	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Content-Type", kind)
+	if strings.HasPrefix(kind, "text/html") {
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body.Bytes()) // a visitor who left is no error
+		_, _ = w.Write(body) // a visitor who left is no error
 	}
 	return nil
+}
+
+// name tells, of a failure, the id by which it is found again.
+func (ps *pages) name(h http.Header, r *http.Request, p *page) {
+	if p.Status != http.StatusBadGateway && p.Status != http.StatusServiceUnavailable && p.Status != http.StatusGatewayTimeout {
+		return
+	}
+	if p.Request = requestID(r); p.Request == "" {
+		return
+	}
+	h["X-Request-Id"] = []string{p.Request}
+	if ps.core != nil {
+		p.Why = ps.core.whyURL(p.Request)
+	}
+}
+
+func (ps *pages) render(r *http.Request, p page) (kind string, body []byte, err error) {
+	accept := r.Header.Get("Accept")
+	switch {
+	case strings.Contains(accept, "text/html"):
+		var text bytes.Buffer
+		if err := ps.html.Execute(&text, p); err != nil {
+			return "", nil, fmt.Errorf("rendering the error page: %w", err)
+		}
+		return "text/html; charset=utf-8", text.Bytes(), nil
+	case strings.Contains(accept, "application/json"):
+		body, err := json.Marshal(struct {
+			Error   string `json:"error"`
+			Request string `json:"request_id,omitempty"`
+		}{p.Title + ". " + p.Text, p.Request})
+		return "application/json", append(body, '\n'), err
+	}
+	text := fmt.Sprintf("%s. %s\n", p.Title, p.Text)
+	if p.Request != "" {
+		text += fmt.Sprintf("Request %s\n", p.Request)
+	}
+	return "text/plain; charset=utf-8", []byte(text), nil
 }

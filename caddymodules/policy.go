@@ -121,7 +121,7 @@ func (a *Apps) refuse(w http.ResponseWriter, r *http.Request, claim *routing.Cla
 		return true, a.pages.write(w, r, pageForbidden)
 	}
 	if p.closedTo(r) {
-		return true, a.pages.write(w, r, maintenancePage(p.Maintenance))
+		return true, a.refused(w, r, claim.Route(), maintenancePage(p.Maintenance), hop3.FailureMaintenance, "")
 	}
 	if !sentOn {
 		if url := a.redirection(r, claim, p); url != "" {

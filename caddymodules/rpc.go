@@ -73,7 +73,7 @@ func isAPI(path string) bool {
 	case "/rpc", "/rpc/", "/health", "/version", metricsPath:
 		return true
 	}
-	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/")
+	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/") || strings.HasPrefix(path, "/why/")
 }
 
 // Version is the server's version.

@@ -63,7 +63,7 @@ func (a *Apps) serveSite(w http.ResponseWriter, r *http.Request, site string) er
 	case handlerErr.StatusCode == http.StatusNotFound || handlerErr.StatusCode == http.StatusForbidden:
 		return a.noFile(w, r, site)
 	default:
-		return a.pages.write(w, r, failedPage(handlerErr.StatusCode, handlerErr.ID))
+		return a.pages.write(w, r, failedPage(handlerErr.StatusCode))
 	}
 }
 

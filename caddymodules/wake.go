@@ -24,7 +24,7 @@ var errHeldTooLong = errors.New("the app takes too long to wake up")
 // request was answered here, or has nobody left who waits for it.
 func (a *Apps) hold(w http.ResponseWriter, r *http.Request, claim *routing.Claim) (route *hop3.Route, done bool) {
 	if !mayWake(r) {
-		_ = a.pages.write(w, r, stoppedPage(hop3.RouteAsleep))
+		_ = a.refused(w, r, claim.Route(), stoppedPage(hop3.RouteAsleep), hop3.FailureAsleep, "")
 		return nil, true
 	}
 	route, err := wake(r, claim)
@@ -32,7 +32,8 @@ func (a *Apps) hold(w http.ResponseWriter, r *http.Request, claim *routing.Claim
 	case r.Context().Err() != nil:
 		return nil, true
 	case err != nil:
-		_ = a.pages.write(w, r, notAwakePage(err))
+		cause, detail := notAwake(err)
+		_ = a.refused(w, r, claim.Route(), notAwakePage(err), cause, detail)
 		return nil, true
 	case route == nil: // the app was removed meanwhile
 		_ = a.unknown(w, r)

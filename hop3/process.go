@@ -78,11 +78,21 @@ type Instance struct {
 	// "signal: killed", "out of memory (limit 64 MiB)", or the why of
 	// Runtime.Restart); empty when it never ended.
 	LastExit string
-	LogFile  string
+	// Exits are how its last runs ended, the oldest first: some of them.
+	Exits   []Exit
+	LogFile string
 	// Container names the container it runs in; empty for a process of the
 	// host. PID then is that of what is attached to it, and Upstream is bound
 	// by the container's engine.
 	Container string
+}
+
+// Exit is the end of one run of an instance.
+type Exit struct {
+	// At is when it was seen; the zero time when no server ran to see it.
+	At time.Time
+	// How it ended, as Instance.LastExit.
+	How string
 }
 
 // InstanceState is the state of one instance.

@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"hop3/disk":         {"hop3", "hop3/logfile"},
 	"hop3/env":          {"hop3"},
 	"hop3/idn":          {"hop3"},
+	"hop3/failures":     {"hop3"},
 	"hop3/git":          {"hop3", "hop3/git/hook"},
 	"hop3/git/hook":     {"hop3"},
 	"hop3/logfile":      {"hop3"},

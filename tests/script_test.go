@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +24,8 @@ import (
 //	server is <command> …    what start runs from now on
 //	server with <name>=<value>   a variable of what start runs from now on
 //	get [-code N] <host> [<path>]   GET over the public port into stdout
+//	fails <host> <path> [<name>=<value> …]   POST over the public port that gets no
+//	                         whole answer of the app; with headers
 //	eventually <command> …   a program, retried until it succeeds
 //	login                    make an administrator and log in as it
 //	forge <directory>        serve its repositories over HTTP, at $FORGE
@@ -62,6 +65,7 @@ func storyParams(dir string) testscript.Params {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server":     cmdServer,
 			"get":        cmdGet,
+			"fails":      cmdFails,
 			"eventually": cmdEventually,
 			"pids":       cmdPIDs,
 			"forge":      cmdForge,
@@ -123,6 +127,28 @@ func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprint(ts.Stdout(), body)
 	if (code == want) == neg {
 		ts.Fatalf("GET %s of %s: status %d\n%s", path, args[0], code, body)
+	}
+}
+
+func cmdFails(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d%s", serverOf(ts).http, args[1]), http.NoBody)
+	ts.Check(err)
+	req.Host = args[0]
+	for _, header := range args[2:] {
+		name, value, _ := strings.Cut(header, "=")
+		req.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	fmt.Fprintf(ts.Stdout(), "%s\n%s", res.Status, body)
+	if err == nil && res.StatusCode < 500 {
+		ts.Fatalf("POST %s of %s: %s\n%s", args[1], args[0], res.Status, body)
 	}
 }
 

@@ -159,6 +159,7 @@ webhook log u
 webhook remove u
 webhook rotate u
 webhook show u
+why u
 `
 
 func TestWhoMayCallWhat(t *testing.T) {

@@ -42,10 +42,11 @@ func New(s Server) *Commands {
 	c := &Commands{server: s, started: time.Now(), byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
 		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(),
-		deployCommands(), configCommands(), envCommands(), psCommands(), topCommands(), cronCommands(), releaseCommands(),
-		diffCommands(), domainCommands(), certCommands(), httpCommands(), proxyCommands(), routeCommands(),
-		gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
-		sourceCommands(), webhookCommands(), previewCommands(), wafCommands(),
+		deployCommands(), configCommands(), envCommands(), psCommands(), topCommands(), cronCommands(),
+		releaseCommands(), diffCommands(), domainCommands(), certCommands(), httpCommands(),
+		proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(),
+		portCommands(), systemCommands(), sourceCommands(), webhookCommands(), previewCommands(),
+		wafCommands(), whyCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)

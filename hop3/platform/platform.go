@@ -17,7 +17,7 @@ import (
 )
 
 // Platform is the verbs over what does the work. All exported fields are
-// required and not changed after Reconcile; its methods are safe for
+// required, unless they say otherwise, and not changed after Reconcile; its methods are safe for
 // concurrent use.
 type Platform struct {
 	Store    Store
@@ -30,6 +30,7 @@ type Platform struct {
 	Files    Files
 	Certs    Certificates
 	Firewall Firewall // nil where the proxy has none
+	Failures Failures // nil: no request that failed is remembered
 	Logger   *zap.Logger
 	Settings Settings
 

@@ -121,7 +121,11 @@ func (h *Handler) answerWith(w http.ResponseWriter, r *http.Request, id json.Raw
 // fail answers a request that is not JSON-RPC with an error.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.log(r, err)
-	e := WireError(err)
+	writeJSON(w, failStatus(err), map[string]any{"error": WireError(err)})
+}
+
+// failStatus is the HTTP status of an error in what is not JSON-RPC.
+func failStatus(err error) int {
 	status := map[hop3.Code]int{
 		hop3.CodeInvalid:      http.StatusBadRequest,
 		hop3.CodeUnauthorized: http.StatusUnauthorized,
@@ -130,9 +134,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		hop3.CodeUnavailable:  http.StatusServiceUnavailable,
 	}[hop3.CodeOf(err)]
 	if status == 0 {
-		status = http.StatusInternalServerError
+		return http.StatusInternalServerError
 	}
-	writeJSON(w, status, map[string]any{"error": e})
+	return status
 }
 
 // log writes down what the user cannot do anything about.

@@ -39,12 +39,13 @@ func (i *instance) adopt(ctx context.Context) (*process, error) {
 		}
 	}
 	rec := r
-	rec.Restarts, rec.LastExit = old.Restarts, old.LastExit
+	rec.Restarts, rec.LastExit, rec.Exits = old.Restarts, old.LastExit, old.Exits
 	if old.PID != 0 {
 		rec.Restarts++
-		if rec.LastExit = exit; exit == "" {
-			rec.LastExit = i.lastExit(old)
+		if exit == "" {
+			exit = i.lastExit(old)
 		}
+		rec.ends(exit, time.Time{})
 	}
 	if hop3.ServesHTTP(r.Type) && old.Port != 0 {
 		if rec.Port, err = i.s.ports.lease(i.marker, old.Port); err != nil {
@@ -73,7 +74,7 @@ func (i *instance) find(old *record) (*process, error) {
 		}
 		if p, ok = openProcess(found.PID, found.Start); ok {
 			found.Restarts++
-			found.LastExit = i.lastExit(old)
+			found.ends(i.lastExit(old), time.Time{})
 			*old = found
 		}
 	}

@@ -105,7 +105,7 @@ func (i *instance) supervise(ctx context.Context, p *process) {
 // ended notes how a run ended, and asks what the process left behind, such as
 // workers that still hold the port, to end too.
 func (i *instance) ended(ctx context.Context, exit string, delay time.Duration) {
-	i.update(func(r *record) { r.LastExit = exit }, hop3.InstanceBackoff)
+	i.update(func(r *record) { r.ends(exit, time.Now()) }, hop3.InstanceBackoff)
 	i.say("ended: %s; starts again in %s", exit, delay)
 	i.s.logger.Info("an instance ended", zap.String("instance", i.marker), zap.String("exit", exit), zap.Duration("restart_in", delay))
 	err := i.s.forget(ctx, i.child())

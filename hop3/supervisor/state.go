@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +41,8 @@ type record struct {
 	Boot      string // the boot's id
 	StartedAt time.Time
 	Restarts  int
-	LastExit  string `json:",omitempty"`
+	LastExit  string      `json:",omitempty"`
+	Exits     []hop3.Exit `json:",omitempty"` // the last maxExits
 	// OOMKills is how many processes of the instance's group had been killed
 	// for want of memory when the run began, or when anybody looked last.
 	OOMKills int `json:",omitempty"`
@@ -60,7 +62,7 @@ func (r *record) alive(boot string) bool {
 func (r *record) instance(state hop3.InstanceState) hop3.Instance {
 	i := hop3.Instance{
 		App: r.App, Release: r.Release, Type: r.Type, Ordinal: r.Ordinal,
-		State: state, StartedAt: r.StartedAt, Restarts: r.Restarts, LastExit: r.LastExit, LogFile: r.LogFile, Container: r.Container,
+		State: state, StartedAt: r.StartedAt, Restarts: r.Restarts, LastExit: r.LastExit, Exits: slices.Clone(r.Exits), LogFile: r.LogFile, Container: r.Container,
 	}
 	if state == hop3.InstanceRunning {
 		i.PID = r.PID
@@ -72,6 +74,16 @@ func (r *record) instance(state hop3.InstanceState) hop3.Instance {
 		i.Upstream = "127.0.0.1:" + strconv.Itoa(r.Port)
 	}
 	return i
+}
+
+// maxExits is how many ends of runs are remembered of an instance.
+const maxExits = 8
+
+// ends notes how a run ended, and when that was seen: the zero time when no
+// server ran. Copies of the record share none of it.
+func (r *record) ends(how string, at time.Time) {
+	r.LastExit = how
+	r.Exits = append(slices.Clone(r.Exits[max(len(r.Exits)-maxExits+1, 0):]), hop3.Exit{At: at, How: how})
 }
 
 // states are the state files: <dir>/<app>/<release>/<type>.<ordinal>.json.
