@@ -11,8 +11,8 @@ import (
 func authCommands() []Command {
 	return []Command{
 		{Name: "auth get-token", Summary: "Get a token for a password", Usage: "USERNAME PASSWORD", Who: Public, Min: 2, Max: 2, Run: authGetToken},
-		{Name: "auth whoami", Aliases: []string{"whoami"}, Summary: "Show who you are", Run: authWhoami},
-		{Name: "auth logout", Summary: "Revoke the token in use", Run: authLogout},
+		{Name: "auth whoami", Aliases: []string{"whoami"}, Summary: "Show who you are", Who: User, Run: authWhoami},
+		{Name: "auth logout", Summary: "Revoke the token in use", Who: User, Run: authLogout},
 	}
 }
 

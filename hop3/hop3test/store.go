@@ -46,6 +46,7 @@ type Database interface {
 
 	CronDatabase
 	WebhookDatabase
+	RightsDatabase
 
 	Close() error
 }
@@ -72,6 +73,8 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"rivals for ports: one wins", (*storeStory).portRace},
 		{"deleting an app takes all that hangs on it", (*storeStory).deleteApp},
 		{"users have keys", (*storeStory).usersAndKeys},
+		{"teams and grants make rights", (*storeStory).teamsAndGrants},
+		{"tokens have names", (*storeStory).apiTokens},
 		{"revoked tokens stay revoked", (*storeStory).tokens},
 		{"cron runs come back", (*storeStory).cronRoundTrip},
 		{"what cron runs do not exist is not found", (*storeStory).cronNotFound},

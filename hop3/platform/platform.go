@@ -132,6 +132,9 @@ type Store interface {
 	AddKey(ctx context.Context, k hop3.Key) error // CodeConflict when anybody has it
 	RemoveKey(ctx context.Context, fingerprint string) error
 
+	Roles
+	APITokens
+
 	// RevokeToken remembers a token's id until it would have expired anyway.
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
@@ -235,6 +238,9 @@ type Authenticator interface {
 	VerifyPassword(hash, password string) bool
 	// IssueToken returns a JWT for the user.
 	IssueToken(u hop3.User) (string, error)
+	// IssueNamed returns a token that is good as long as somebody remembers
+	// its ID, and what it says.
+	IssueNamed(u hop3.User, scope hop3.Scope, lifetime time.Duration) (text string, t Token, err error)
 	// ParseToken returns what a token says; its signature and time are
 	// checked, its revocation is not.
 	ParseToken(token string) (Token, error)

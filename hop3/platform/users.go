@@ -55,6 +55,11 @@ func (p *Platform) Authenticate(ctx context.Context, token string) (hop3.User, T
 		return hop3.User{}, Token{}, hop3.Errorf(hop3.CodeUnauthorized, "The token is not valid any more.").
 			WithHint("Use 'hop3 login' to get a new one.")
 	}
+	if t.Scope = hop3.FullScope; t.Named {
+		if t.Scope, err = p.useToken(ctx, t); err != nil {
+			return hop3.User{}, Token{}, err
+		}
+	}
 	return u, t, nil
 }
 
@@ -156,7 +161,7 @@ func (p *Platform) RemoveUser(ctx context.Context, who Actor, username string) e
 
 // SetPassword changes a user's password.
 func (p *Platform) SetPassword(ctx context.Context, who Actor, username, password string) error {
-	if err := selfOrAdmin(who, username); err != nil {
+	if err := ownAccount(who, username); err != nil {
 		return err
 	}
 	hash, err := p.Auth.HashPassword(password)

@@ -24,13 +24,14 @@ import (
 	"github.com/abilian/hop3/hop3/git"
 )
 
-// Server serves SSH. Home, Repos, Users, Pushes and Logger are required;
+// Server serves SSH. Home, Repos, Users, Pushes, Fetches and Logger are required;
 // nothing is changed after the first Serve.
 type Server struct {
-	Home   string // the server's home directory; holds the host key
-	Repos  Repositories
-	Users  Users
-	Pushes Pushes
+	Home    string // the server's home directory; holds the host key
+	Repos   Repositories
+	Users   Users
+	Pushes  Pushes
+	Fetches Fetches
 	// Commands runs an exec line that is no git command, split into its words,
 	// and returns its exit code; nil refuses them all. Its ctx ends when the
 	// client has left.
