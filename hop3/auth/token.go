@@ -19,6 +19,7 @@ const (
 	scopeAuthenticated = "authenticated"
 	scopeAdmin         = "admin"
 	scopeUser          = "user"
+	scopeMagic         = "magic_link"
 )
 
 type claims struct {
@@ -84,9 +85,28 @@ func (c claims) token() hop3.Token {
 	}
 }
 
+// magicLifetime is how long a magic link is good.
+const magicLifetime = 5 * time.Minute
+
+// IssueMagic returns a text that logs the user in: a token of a scope that
+// ParseToken refuses.
+func (a *Auth) IssueMagic(u hop3.User) (string, error) {
+	c := a.claimsOf(u, newID(), magicLifetime)
+	c.Scopes = []string{scopeMagic}
+	return a.sign(c)
+}
+
+// ParseMagic returns what the text of a magic link says, or a CodeUnauthorized
+// error. That it is used once is for others to see to.
+func (a *Auth) ParseMagic(text string) (hop3.Token, error) {
+	return a.parse(text, func(scope string) bool { return scope == scopeMagic })
+}
+
 // ParseToken returns what a token says, or a CodeUnauthorized error when it is
 // not ours or its time is over.
-func (a *Auth) ParseToken(token string) (hop3.Token, error) {
+func (a *Auth) ParseToken(token string) (hop3.Token, error) { return a.parse(token, known) }
+
+func (a *Auth) parse(token string, known func(scope string) bool) (hop3.Token, error) {
 	var c claims
 	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.secret, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),

@@ -37,6 +37,9 @@ type Command struct {
 	Attach func(ctx context.Context, c *Call, con Console) (exit int, err error)
 }
 
+// SSH is the Source of who comes by SSH.
+const SSH = "ssh"
+
 // Any is a Max without limit.
 const Any = -1
 

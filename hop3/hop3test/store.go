@@ -43,6 +43,7 @@ type Database interface {
 
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
+	UseToken(ctx context.Context, id string, expires time.Time) (first bool, err error)
 
 	CronDatabase
 	WebhookDatabase

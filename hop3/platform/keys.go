@@ -66,6 +66,7 @@ func (p *Platform) RemoveKey(ctx context.Context, who Actor, fingerprint string)
 	case 0:
 		return hop3.Key{}, hop3.Errorf(hop3.CodeNotFound, "Key %.80q not found.", fingerprint)
 	case 1:
+		defer p.evict(found[0].Username)
 		return found[0], p.Store.RemoveKey(ctx, found[0].Fingerprint)
 	default:
 		return hop3.Key{}, hop3.Errorf(hop3.CodeConflict, "%.80q is the beginning of %d keys.", fingerprint, len(found))

@@ -43,6 +43,7 @@ type Platform struct {
 	unsettled unsettled
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
+	presence  presence
 }
 
 // Settings are the server's settings that the verbs need.
@@ -138,6 +139,8 @@ type Store interface {
 	// RevokeToken remembers a token's id until it would have expired anyway.
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
+	// UseToken is RevokeToken that reports whether nobody did so before.
+	UseToken(ctx context.Context, id string, expires time.Time) (first bool, err error)
 
 	Deliveries
 
@@ -248,6 +251,14 @@ type Authenticator interface {
 	ParseKey(line string) (hop3.Key, error)
 	// Allow says whether one more login attempt by this source may be made.
 	Allow(source string) bool
+	// AllowAccount says the same of attempts on an account, wherever they come
+	// from, and whether there is such an account or not.
+	AllowAccount(username string) bool
+	// IssueMagic returns a text that proves, to ParseMagic alone and for 5
+	// minutes, that its bearer is the user.
+	IssueMagic(u hop3.User) (string, error)
+	ParseMagic(text string) (Token, error)
+	SecondFactors
 }
 
 // Token is what a token says.

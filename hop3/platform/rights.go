@@ -269,6 +269,9 @@ func (p *Platform) Grant(ctx context.Context, who Actor, g hop3.Grant) error {
 		return hop3.Errorf(hop3.CodeInvalid, "'%s' belongs to team '%s': its members have their roles there.", g.App, g.Team).
 			WithHint("`hop3 team add-member %s USER --role ROLE` changes one, `hop3 app transfer` gives the app to another team.", g.Team)
 	}
+	if g.Role < hop3.RoleDeployer {
+		defer p.evict(g.User) // "" when it is a team's: everybody
+	}
 	return p.Store.SetGrant(ctx, g)
 }
 
@@ -289,6 +292,7 @@ func (p *Platform) TransferApp(ctx context.Context, who Actor, name, team string
 	if rights.Role < hop3.RoleDeployer && rights.Teams[team] < hop3.RoleDeployer {
 		return hop3.Errorf(hop3.CodeNotFound, "Team '%s' not found.", team)
 	}
+	defer p.evict("")
 	if err := p.Store.TransferApp(ctx, name, team); err != nil {
 		return err
 	}
@@ -309,6 +313,9 @@ func (p *Platform) SetRole(ctx context.Context, who Actor, username string, role
 	}
 	if role >= hop3.RoleAdmin {
 		return p.SetAdmin(ctx, who, username, true)
+	}
+	if role < hop3.RoleDeployer {
+		defer p.evict(username)
 	}
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.Role = role

@@ -17,7 +17,7 @@ import (
 
 // unasked are the verbs that take no Actor, and why none is needed.
 var unasked = map[string]string{
-	"Authenticate": "says who somebody is", "AuthenticateKey": "says who somebody is", "Login": "says who somebody is",
+	"Authenticate": "says who somebody is", "AuthenticateKey": "says who somebody is", "Login": "says who somebody is", "RedeemMagicLink": "says who somebody is",
 	"Begin": "the server itself", "Go": "the server itself", "Interrupt": "the server itself", "Quiet": "the server itself",
 	"Reconcile": "the server itself", "Shutdown": "the server itself", "StopAll": "the server itself", "Wake": "the router",
 	"Logout":  "who has a token may end it",
@@ -110,7 +110,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 }
 
 // notAboutApps are the verbs whose first text is not the name of an app.
-var notAboutApps = strings.Fields("AddKey AddUser APITokens CheckProxy CreateTeam CreateToken IssueToken Keys RemoveKey RemoveTeam RemoveUser RevokeToken SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User")
+var notAboutApps = strings.Fields("AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User")
 
 // call calls a verb about an app with zero values for all the rest; it reports
 // false for a verb that is about none.

@@ -58,6 +58,7 @@ func (p *Platform) RemoveTeam(ctx context.Context, who Actor, name string) error
 	if name == hop3.DefaultTeam {
 		return hop3.Errorf(hop3.CodeConflict, "The team '%s' stays: new users and apps come into it.", name)
 	}
+	defer p.evict("")
 	return p.Store.DeleteTeam(ctx, name)
 }
 
@@ -77,6 +78,9 @@ func (p *Platform) SetMember(ctx context.Context, who Actor, team string, m hop3
 		case who.Username == m.Username:
 			return hop3.Errorf(hop3.CodeForbidden, "You cannot change your own role.")
 		}
+	}
+	if m.Role < hop3.RoleDeployer {
+		defer p.evict(m.Username)
 	}
 	return p.Store.SetMember(ctx, team, m)
 }

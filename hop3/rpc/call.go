@@ -44,7 +44,17 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, r, req.ID, nil, err)
 		return
 	}
-	items, err := h.run(r.Context(), command.Request{
+	ctx := r.Context()
+	if who.user != nil {
+		present, leave, err := h.Platform.Present(ctx, who.actor())
+		if err != nil {
+			h.answer(w, r, req.ID, nil, err)
+			return
+		}
+		defer leave()
+		ctx = present
+	}
+	items, err := h.run(ctx, command.Request{
 		Args:   req.Params.Args,
 		User:   who.user,
 		Token:  who.token,

@@ -54,7 +54,13 @@ func (h *Handler) users(next func(http.ResponseWriter, *http.Request, identity))
 		case id.user == nil:
 			h.fail(w, r, hop3.Errorf(hop3.CodeUnauthorized, "Authentication required."))
 		default:
-			next(w, r, id)
+			ctx, leave, err := h.Platform.Present(r.Context(), id.actor())
+			if err != nil {
+				h.fail(w, r, err)
+				return
+			}
+			defer leave()
+			next(w, r.WithContext(ctx), id)
 		}
 	}
 }

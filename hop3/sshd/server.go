@@ -64,6 +64,9 @@ type Users interface {
 	// UserByKey returns the user with this key ("SHA256:…"), and an error
 	// when there is none.
 	UserByKey(ctx context.Context, fingerprint string) (hop3.User, error)
+	// Present returns a context that ends when the user loses rights; leave is
+	// called at the end.
+	Present(ctx context.Context, u hop3.User) (present context.Context, leave func(), err error)
 }
 
 // Repositories are the bare repositories; see hop3/git.

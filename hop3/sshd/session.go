@@ -120,6 +120,11 @@ func (s *session) run(ctx context.Context) (code int) {
 		return s.fail(hop3.Errorf(hop3.CodeUnauthorized, "this key is not known any more"))
 	}
 	s.user = user
+	ctx, leave, err := s.server.Users.Present(ctx, user)
+	if err != nil {
+		return s.fail(err)
+	}
+	defer leave()
 	if s.line == "" {
 		s.greet()
 		return 0

@@ -114,6 +114,10 @@ func (u *fakeUsers) UserByKey(_ context.Context, fingerprint string) (hop3.User,
 	return hop3.User{}, hop3.Errorf(hop3.CodeNotFound, "no such key")
 }
 
+func (u *fakeUsers) Present(ctx context.Context, _ hop3.User) (context.Context, func(), error) {
+	return ctx, func() {}, nil
+}
+
 // fakePushes stands for the platform: it checks pushed branches out and accepts
 // the push unless decide says otherwise.
 type fakePushes struct {
