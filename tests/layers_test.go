@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"hop3/api": {"hop3"},
 
 	// L1: one thing each, knowing only the words.
+	"hop3/accesslog":    {"hop3", "hop3/logfile"},
 	"hop3/archive":      {"hop3"},
 	"hop3/console":      {"hop3/api"},
 	"hop3/auth":         {"hop3"},
@@ -39,10 +40,11 @@ var mayImport = map[string][]string{
 	"hop3/build":        {"hop3", "hop3/cgroup", "hop3/sandbox"},
 	"hop3/disk":         {"hop3", "hop3/logfile"},
 	"hop3/env":          {"hop3"},
+	"hop3/idn":          {"hop3"},
 	"hop3/git":          {"hop3", "hop3/git/hook"},
 	"hop3/git/hook":     {"hop3"},
 	"hop3/logfile":      {"hop3"},
-	"hop3/manifest":     {"hop3", "hop3/cron"},
+	"hop3/manifest":     {"hop3", "hop3/cron", "hop3/idn"},
 	"hop3/cgroup":       {},
 	"hop3/cron":         {"hop3"},
 	"hop3/procfs":       {},
@@ -50,9 +52,10 @@ var mayImport = map[string][]string{
 	"hop3/ready":        {"hop3", "hop3/procfs"},
 	"hop3/routing":      {"hop3"},
 	"hop3/front":        {"hop3", "hop3/procfs", "hop3/routing"},
-	"hop3/serverconfig": {"hop3"},
+	"hop3/serverconfig": {"hop3", "hop3/idn"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
+	"hop3/waf":          {"hop3"},
 	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.
@@ -63,6 +66,7 @@ var mayImport = map[string][]string{
 	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},
 	"hop3/nix":        {"hop3", "hop3/build", "hop3/sandbox"},
+	"hop3/rfc2136":    {"hop3"},
 	"hop3/static":     {"hop3"},
 	"hop3/supervisor": {"hop3", "hop3/cgroup", "hop3/logfile", "hop3/procfs", "hop3/sandbox"},
 	"hop3/traefik":    {"hop3", "hop3/front"},
@@ -71,21 +75,21 @@ var mayImport = map[string][]string{
 	"hop3/hop3test": {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs", "hop3/sandbox"},
 
 	// L2: the verbs.
-	"hop3/platform": {"hop3", "hop3/cron", "hop3/env", "hop3/manifest"},
+	"hop3/platform": {"hop3", "hop3/cron", "hop3/env", "hop3/idn", "hop3/manifest"},
 
 	// L3: the front doors and the clients.
-	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/platform", "hop3/stream"},
+	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/idn", "hop3/platform", "hop3/stream"},
 	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream", "hop3/webhook"},
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},
 	"hop3/client":  {"hop3/api", "hop3/console"},
-	"hop3/cli":     {"hop3/api", "hop3/client"},
-	"hop3/cli/tui": {"hop3/api", "hop3/cli", "hop3/client"},
+	"hop3/cli":     {"hop3/api", "hop3/cli/tui", "hop3/client"},
+	"hop3/cli/tui": {"hop3/api", "hop3/client"},
 
 	// L4: the wiring.
 	"caddymodules": {anything},
 	"cmd/hop3":     {anything},
-	"cmd/hop3-cli": {"hop3/api", "hop3/cli", "hop3/cli/tui", "hop3/client"},
+	"cmd/hop3-cli": {"hop3/api", "hop3/cli", "hop3/client"},
 	"cmd/hop3cmd":  {anything},
 	"tests/...":    {anything},
 }
@@ -94,7 +98,7 @@ var mayImport = map[string][]string{
 // Only the wiring imports anything else of Caddy's.
 var mayNameCaddy = []string{
 	"toolchains", "addons", "uwsgi", "hop3/supervisor", "hop3/build", "hop3/docker",
-	"hop3/nix", "hop3/static", "hop3/nginx", "hop3/traefik", "hop3/hop3test",
+	"hop3/nix", "hop3/rfc2136", "hop3/static", "hop3/nginx", "hop3/traefik", "hop3/hop3test",
 }
 
 // notInPlatform is what the verbs leave to the packages below.

@@ -45,6 +45,7 @@ func certList(ctx context.Context, c *Call) ([]api.Item, error) {
 	for _, h := range all {
 		table.Rows = append(table.Rows, []any{h.App, h.Host, certType(h), certDays(h), certStatus(h)})
 	}
+	showNames(&table, 1)
 	return []api.Item{table}, nil
 }
 
@@ -64,6 +65,8 @@ func certDays(h platform.HostCertificate) string {
 
 func certStatus(h platform.HostCertificate) string {
 	switch {
+	case h.Error != "" && h.NextTry.IsZero():
+		return oneLine(h.Error)
 	case h.Error != "":
 		return oneLine(h.Error) + " Next attempt: " + stamp(h.NextTry) + " UTC."
 	case h.Kind == "" && hop3.LocalHost(h.Host):

@@ -48,6 +48,7 @@ type Database interface {
 	CronDatabase
 	WebhookDatabase
 	RightsDatabase
+	FirewallDatabase
 
 	Close() error
 }
@@ -82,6 +83,8 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"a turn is taken once", (*storeStory).oneTurn},
 		{"the history of cron runs is bounded", (*storeStory).cronHistory},
 		{"a message of a git host is taken once", (*storeStory).deliveries},
+		{"networks have a name each", (*storeStory).networks},
+		{"bans end, and go with their app", (*storeStory).bans},
 		{"an ended context changes nothing", (*storeStory).canceled},
 		{"hostile text is kept or refused", (*storeStory).hostileText},
 	} {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // readHTTP reads [http], what the proxy does with an app's requests, into the
@@ -26,6 +27,7 @@ func readHTTP(r *reading) {
 	for _, key := range []string{"allow", "deny", "protect"} {
 		h.set(key, strings.Join(t.list(key), " "))
 	}
+	h.set("access-log", t.oneOf("access-log", hop3.AccessLogJSON, hop3.AccessLogCombined, hop3.AccessLogOff))
 	h.set("buffer", t.oneOf("buffer", "off", "requests", "responses", "both"))
 	h.set("upstream", t.oneOf("upstream", "http", hop3.UpstreamH2C))
 	h.set("retries", strconv.Itoa(t.integer("retries", 0, 3)))
@@ -61,6 +63,9 @@ func (h *httpReading) set(key, value string) {
 // check takes a setting over, or reports at path, below [http], what is wrong
 // with it.
 func (h *httpReading) check(path []string, key, value string) {
+	if key == "canonical-host" {
+		value = idn.Normalize(value)
+	}
 	one := hop3.HTTPSettings{key: value}
 	if err := one.Validate(); err != nil {
 		h.doc.fail(append(slices.Clone(h.path), path...), "%s", strings.TrimPrefix(hop3.MessageOf(err), key+": "))

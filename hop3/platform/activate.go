@@ -43,6 +43,9 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 			return nil, fmt.Errorf("reading the live release: %w", err)
 		}
 	}
+	if err := p.checkFirewall(ctx, r.WAF); err != nil { // of a rollback too
+		return nil, err
+	}
 	if err := p.claimPorts(ctx, app, r.Ports); err != nil {
 		return nil, err
 	}
@@ -96,7 +99,7 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	}
 	say(out, "-----> Release v%d of '%s' is live, after %s", r.Number, r.App, took(r.CreatedAt))
 	for _, url := range p.urls(r.Hosts) {
-		say(out, "       %s", url)
+		say(out, "       %s", shownURL(url))
 	}
 	tellPorts(out, r.Ports)
 	p.tellStatic(out, r)
@@ -171,7 +174,8 @@ func (a *activation) finish() {
 		}
 	}
 	if a.old.Number != 0 {
-		p.drainAndStop(a.old)
+		p.drainAndStop(a.old) // which prunes: what runs is kept
+		return
 	}
 	p.Go("prune", func(ctx context.Context) { p.prune(ctx, a.release.App) })
 }
@@ -235,7 +239,8 @@ func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error)
 }
 
 // drainAndStop stops a release that is not routed to any more, once its
-// requests have ended or the drain's time is up. It returns at once.
+// requests have ended or the drain's time is up, and removes what no release
+// needs then. It returns at once.
 func (p *Platform) drainAndStop(r hop3.Release) {
 	done := p.running.drains(r.ID())
 	started := p.Go("drain", func(ctx context.Context) {
@@ -249,6 +254,7 @@ func (p *Platform) drainAndStop(r hop3.Release) {
 		}
 		p.Logger.Info("drained", zap.String("app", r.App), zap.Int("release", r.Number), zap.Duration("took", time.Since(started)), zap.Error(err))
 		p.stopQuietly(r)
+		p.prune(ctx, r.App)
 	})
 	if !started {
 		done()
@@ -303,7 +309,7 @@ const phpWorkers = "PHP_CLI_SERVER_WORKERS"
 // route is where a release's requests go.
 func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
 	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), Static: p.staticPaths(r), AllowHTTP: r.AllowHTTP, Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build)}
-	route.Upstreams = upstreamsOf(instances)
+	route.Upstreams, route.Names = upstreamsOf(instances), namesOf(instances)
 	if c := p.running.canaryOf(r.App); c != nil && c.Release != r.Number {
 		if route.Canary = c; route.Policy == nil {
 			route.Policy = &hop3.HTTPPolicy{}
@@ -319,6 +325,16 @@ func upstreamsOf(instances []hop3.Instance) (upstreams []string) {
 		}
 	}
 	return upstreams
+}
+
+// namesOf returns the names of those that upstreamsOf returns.
+func namesOf(instances []hop3.Instance) (names []string) {
+	for _, i := range instances {
+		if i.Upstream != "" {
+			names = append(names, instanceName(i))
+		}
+	}
+	return names
 }
 
 // stoppedRoute keeps the hosts of an app whose release does not run, with the

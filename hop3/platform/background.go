@@ -5,6 +5,7 @@ package platform
 func (p *Platform) Begin() {
 	p.Go("tend", p.tendAll)
 	p.Go("repair", p.repairAll)
+	p.Go("traffic", p.sampleAll)
 	p.beginCron()
 	p.Go("previews", p.tendPreviews)
 	p.Go("webhooks", p.resumeDeliveries)

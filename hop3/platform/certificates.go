@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // HostCertificate is the certificate of a host of an app.
@@ -72,24 +73,25 @@ func (p *Platform) RenewCertificates(ctx context.Context, who Actor, app string,
 	}
 	var failed []string
 	for _, c := range certificates {
+		name := idn.Show(c.Host)
 		switch {
 		case c.Kind == hop3.CertificateCustom:
-			say(out, "%s has a certificate of its own", c.Host)
+			say(out, "%s has a certificate of its own", name)
 			continue
 		case hop3.LocalHost(strings.TrimPrefix(c.Host, "*.")):
 			continue // by our own authority, as soon as it is needed
 		case !force && c.Kind != "" && time.Until(c.NotAfter) > within:
-			say(out, "%s is good until %s", c.Host, c.NotAfter.UTC().Format(time.DateOnly))
+			say(out, "%s is good until %s", name, c.NotAfter.UTC().Format(time.DateOnly))
 			continue
 		}
-		say(out, "Getting a certificate for %s", c.Host)
+		say(out, "Getting a certificate for %s", name)
 		if err := p.Certs.Obtain(ctx, c.Host, c.Kind != ""); err != nil {
 			failed = append(failed, c.Host)
-			tell(out, 0, "red", "%s: %s", c.Host, hop3.MessageOf(err))
+			tell(out, 0, "red", "%s: %s", name, hop3.MessageOf(err))
 			continue
 		}
 		c.Certificate = p.Certs.Certificate(ctx, c.Host)
-		tell(out, 1, "green", "%s has a certificate by %s until %s", c.Host, c.Issuer, c.NotAfter.UTC().Format(time.DateOnly))
+		tell(out, 1, "green", "%s has a certificate by %s until %s", name, c.Issuer, c.NotAfter.UTC().Format(time.DateOnly))
 	}
 	if len(failed) > 0 {
 		return hop3.Errorf(hop3.CodeUnavailable, "No certificate for %s.", strings.Join(failed, ", "))
@@ -106,7 +108,7 @@ func (p *Platform) WaitForCertificates(ctx context.Context, hosts []string, out 
 		if !hop3.LocalHost(host) {
 			p.tellAddresses(ctx, host, out)
 		}
-		say(out, "-----> Getting a certificate for %s", host)
+		say(out, "-----> Getting a certificate for %s", idn.Show(host))
 		if err := p.Certs.Obtain(ctx, host, false); err != nil {
 			tell(out, 0, "red", "       %s", hop3.MessageOf(err))
 			if first == nil {
@@ -118,6 +120,16 @@ func (p *Platform) WaitForCertificates(ctx context.Context, hosts []string, out 
 		tell(out, 1, "green", "       Issued by %s, good until %s", c.Issuer, c.NotAfter.UTC().Format(time.DateOnly))
 	}
 	return first
+}
+
+// tellMissing says which of the new hosts cannot have a certificate as the
+// server is.
+func (p *Platform) tellMissing(ctx context.Context, hosts []string, out hop3.Output) {
+	for _, h := range hosts {
+		if c := p.Certs.Certificate(ctx, h); c.Kind == "" && c.Error != "" && c.NextTry.IsZero() {
+			tell(out, 1, "yellow", "       Warning: %s", oneLine(c.Error))
+		}
+	}
 }
 
 // tellAddresses says where a host points to, next to where this machine is: a
@@ -170,7 +182,7 @@ func (p *Platform) RemoveCertificate(ctx context.Context, who Actor, name, host 
 	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
 		return err
 	}
-	return p.Certs.RemoveCustom(name, hop3.NormalizeHost(host))
+	return p.Certs.RemoveCustom(name, idn.Normalize(host))
 }
 
 // wantCertificates begins to get certificates for hosts that users gave an app.
@@ -196,7 +208,11 @@ func (p *Platform) certificateTroubles(ctx context.Context, hosts []string) []st
 		c := p.Certs.Certificate(ctx, h)
 		switch {
 		case c.Error != "":
-			out = append(out, fmt.Sprintf("%s (next attempt at %s UTC)", oneLine(c.Error), c.NextTry.UTC().Format(time.TimeOnly)))
+			text := oneLine(c.Error)
+			if !c.NextTry.IsZero() {
+				text += fmt.Sprintf(" (next attempt at %s UTC)", c.NextTry.UTC().Format(time.TimeOnly))
+			}
+			out = append(out, text)
 		case c.Kind == "":
 		case time.Now().After(c.NotAfter):
 			out = append(out, fmt.Sprintf("the certificate for %s expired on %s", h, c.NotAfter.UTC().Format(time.DateOnly)))

@@ -58,7 +58,10 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 // caller, who finishes or reverts what it returns.
 func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
 	ctx, change, end := p.cancelable(ctx, req.App)
-	defer func() { end(err) }()
+	defer func() {
+		p.deploys.count(err)
+		end(err)
+	}()
 	if err := p.checkDisk(ctx, req.App, req.App, req.Out); err != nil {
 		return nil, err
 	}
@@ -143,6 +146,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if _, err := layers.Policy(); err != nil {
 		return nil, err
 	}
+	if err := p.checkFirewall(ctx, m.WAF); err != nil {
+		return nil, err
+	}
 	if err := p.claimPorts(ctx, app, m.Ports); err != nil {
 		return nil, err
 	}
@@ -164,7 +170,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.StartTimeout = m.StartTimeout
 		r.Hosts = hosts
 		r.Env, r.Origins = resolved.Env, resolved.Origins
-		r.Limits, r.Scaling = limits, m.Scaling
+		r.Limits, r.Scaling, r.WAF = limits, m.Scaling, m.WAF
 		r.Volumes, r.Ports, r.Static, r.Keep = m.Volumes, m.Ports, m.Static, m.Keep
 		return setLayers(r, layers)
 	})
@@ -173,6 +179,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	}
 	release = complete
 	p.tellHTTP(ctx, req.Out, release, notes)
+	tellFirewall(req.Out, release.WAF)
 	// What runs before the start may already use a generated secret for good,
 	// as for a database's password: it must not change when the deploy fails.
 	if err := p.storeEnv(ctx, req.App, only(resolved.Store, m.Env.Generated), nil); err != nil {
@@ -212,7 +219,7 @@ func tellEnv(out hop3.Output, r env.Resolved) {
 		tell(out, 1, "yellow", "       Warning: the computed variable %s mentions a variable that is not set", key)
 	}
 	for _, key := range r.Display {
-		tell(unrecorded(out), 0, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
+		tellOnce(out, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
 	}
 }
 

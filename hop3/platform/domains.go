@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // DomainChange is what a change of an app's hosts did.
@@ -29,11 +30,11 @@ func (p *Platform) AddDomains(ctx context.Context, who Actor, app string, hosts 
 func (p *Platform) RemoveDomains(ctx context.Context, who Actor, app string, hosts []string, out hop3.Output) (DomainChange, error) {
 	return p.changeDomains(ctx, who, app, out, func(have []string) ([]string, error) {
 		for _, h := range hosts {
-			i := slices.Index(have, hop3.NormalizeHost(h))
+			i := slices.Index(have, idn.Normalize(h))
 			switch {
 			case i >= 0:
 				have = slices.Delete(have, i, i+1)
-			case slices.Contains(p.hostsOf(app, nil), hop3.NormalizeHost(h)):
+			case slices.Contains(p.hostsOf(app, nil), idn.Normalize(h)):
 				return nil, hop3.Errorf(hop3.CodeInvalid, "%s is the name that every app has under the server's own; it cannot be taken away.", h)
 			default:
 				return nil, hop3.Errorf(hop3.CodeNotFound, "App '%s' does not have the host %s.", app, h).
@@ -72,7 +73,9 @@ func (p *Platform) changeDomains(ctx context.Context, who Actor, app string, out
 	if err != nil {
 		return DomainChange{}, err
 	}
-	return DomainChange{Added: without(after, before), Removed: without(before, after), Release: changed.Release}, nil
+	added := without(after, before)
+	p.tellMissing(ctx, added, out)
+	return DomainChange{Added: added, Removed: without(before, after), Release: changed.Release}, nil
 }
 
 // unique returns the values in order, each once.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 	"github.com/abilian/hop3/hop3/manifest"
 )
 
@@ -53,6 +54,12 @@ func (p *Platform) SetHTTP(ctx context.Context, who Actor, name string, set hop3
 	app, err := p.Store.App(ctx, name)
 	if err != nil {
 		return 0, err
+	}
+	set = maps.Clone(set)
+	for key, value := range set {
+		if key == "canonical-host" {
+			set[key] = idn.Normalize(value)
+		}
 	}
 	if err := set.Validate(); err != nil {
 		return 0, err
@@ -233,13 +240,14 @@ func (p *Platform) SetMaintenance(ctx context.Context, who Actor, name string, m
 // policy returns what the proxy is to do with the requests for a release.
 func (p *Platform) policy(r hop3.Release) *hop3.HTTPPolicy {
 	m := p.running.maintenanceOf(r.App)
-	if r.HTTP == nil && m == nil {
+	if r.HTTP == nil && m == nil && r.WAF == nil {
 		return nil
 	}
 	var policy hop3.HTTPPolicy
 	if r.HTTP != nil {
 		policy = *r.HTTP
 	}
+	policy.WAF = r.WAF
 	policy.AllowHTTP, policy.Maintenance = nil, m // the route has a word of its own for the first
 	if policy.IsZero() {
 		return nil

@@ -1,9 +1,11 @@
 package serverconfig
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // to makes the setter of a row: parse the text, put the value into the field.
@@ -144,11 +147,45 @@ func cores(text string) (float64, error) {
 }
 
 func domain(text string) (string, error) {
-	name := hop3.NormalizeHost(text)
-	if err := hop3.ValidateHost(name); err != nil || strings.HasPrefix(name, "*") {
+	name := idn.Normalize(text)
+	if err := idn.Validate(name); err != nil || strings.HasPrefix(name, "*") {
 		return "", errors.New("it must be a domain name")
 	}
 	return name, nil
+}
+
+// resolvers reads DNS servers, each with its port.
+func resolvers(text string) ([]string, error) {
+	var out []string
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		address, err := netip.ParseAddrPort(word)
+		if err != nil {
+			alone, err := netip.ParseAddr(word)
+			if err != nil {
+				return nil, fmt.Errorf("%q is no address, as 192.0.2.53 or 192.0.2.53:53", word)
+			}
+			address = netip.AddrPortFrom(alone, 53)
+		}
+		out = append(out, address.String())
+	}
+	return out, nil
+}
+
+// storage reads a directory, or a JSON object that names a module.
+func storage(text string) (string, error) {
+	if strings.HasPrefix(text, "{") {
+		var named struct {
+			Module string `json:"module"`
+		}
+		if err := json.Unmarshal([]byte(text), &named); err != nil || named.Module == "" {
+			return "", errors.New(`it is no JSON object with a module, as {"module": "redis"}`)
+		}
+		return text, nil
+	}
+	if !filepath.IsAbs(text) {
+		return "", errors.New("it must be an absolute path, or a JSON object")
+	}
+	return filepath.Clean(text), nil
 }
 
 // minSecret is the length below which a secret could be guessed.
@@ -157,6 +194,18 @@ const minSecret = 32
 func secret(text string) ([]byte, error) {
 	if len(text) < minSecret {
 		return nil, fmt.Errorf("it has %d bytes; a secret has at least %d", len(text), minSecret)
+	}
+	return []byte(text), nil
+}
+
+// token is a text that fits into a header.
+func token(text string) ([]byte, error) {
+	const least = 16
+	if len(text) < least {
+		return nil, fmt.Errorf("it has %d characters; a token has at least %d", len(text), least)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("a token has no blanks and only ASCII characters")
 	}
 	return []byte(text), nil
 }
