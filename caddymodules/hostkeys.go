@@ -81,6 +81,10 @@ func (u users) UserByKey(ctx context.Context, fingerprint string) (hop3.User, er
 	return u.platform.AuthenticateKey(ctx, fingerprint)
 }
 
+func (u users) Present(ctx context.Context, user hop3.User) (context.Context, func(), error) {
+	return u.platform.Present(ctx, platform.UserActor(user, hop3.FullScope))
+}
+
 // grantSSH answers an SSHRequest.
 func (c *core) grantSSH(w http.ResponseWriter, r *http.Request) {
 	var request SSHRequest

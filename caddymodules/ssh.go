@@ -45,6 +45,7 @@ func (a *App) startSSH() error {
 		Repos:    a.core.Repos,
 		Users:    users{a.core.Platform, &a.core.hostKeys},
 		Pushes:   pushes{a.core.Platform},
+		Fetches:  pushes{a.core.Platform},
 		Commands: a.core.sshCommand,
 		Logger:   a.logger.Named("ssh"),
 	}
@@ -89,7 +90,7 @@ func (a *App) Stop() error {
 	return shutdown(context.Background(), sessionsEndExit)
 }
 
-// pushes hands sshd's pushes to the platform.
+// pushes asks the platform about sshd's pushes and fetches.
 type pushes struct{ platform *platform.Platform }
 
 func (p pushes) BeginPush(ctx context.Context, username string, admin bool, app string, out hop3.Output) (sshd.Push, error) {
@@ -98,4 +99,8 @@ func (p pushes) BeginPush(ctx context.Context, username string, admin bool, app 
 		return nil, err
 	}
 	return push, nil
+}
+
+func (p pushes) MayFetch(ctx context.Context, username string, admin bool, app string) error {
+	return p.platform.Authorize(ctx, platform.Actor{Username: username, Admin: admin}, app, hop3.RoleViewer)
 }

@@ -51,7 +51,7 @@ func (s sshCaller) Attach(ctx context.Context, words []string) (exit int, attach
 }
 
 func (s sshCaller) request(words []string) command.Request {
-	return command.Request{Args: words, User: &s.user, Source: "ssh"}
+	return command.Request{Args: words, User: &s.user, Source: command.SSH}
 }
 
 // answered returns an error as a client would have got it.

@@ -49,7 +49,9 @@ type App struct {
 	PreviewEnv Env
 	// Preview says of which branch of which app this is a preview; nil when it
 	// is an app of its own.
-	Preview   *Preview
+	Preview *Preview
+	// Team is whose the app is. It changes by Store.TransferApp only.
+	Team      string
 	CreatedBy string // username
 	CreatedAt time.Time
 	UpdatedAt time.Time

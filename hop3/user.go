@@ -10,6 +10,8 @@ type User struct {
 	Email        string
 	PasswordHash string // PHC string; empty: no login by password
 	Admin        bool
+	Role         Role          // on every app; RoleNone for what teams and grants say
+	SecondFactor *SecondFactor // nil: a password is enough
 	Active       bool
 	LoginCount   int
 	LastLogin    time.Time

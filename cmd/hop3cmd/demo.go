@@ -127,7 +127,7 @@ func pushDemo(ctx context.Context, p *platform.Platform, config *serverconfig.Co
 			return fmt.Errorf("git %s: %w", args[0], err)
 		}
 	}
-	status, err := p.AppStatus(ctx, demoApp)
+	status, err := p.AppStatus(ctx, hostAdmin, demoApp)
 	if err != nil {
 		return err
 	}

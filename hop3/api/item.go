@@ -129,3 +129,7 @@ func worded(kind, format string, args []any) Item {
 	}
 	return Item{T: kind, Text: format}
 }
+
+// CodeNeeded is how the error of a login begins that wants a code of a second
+// factor beside the password.
+const CodeNeeded = "A code of your second factor is needed"

@@ -1,23 +1,37 @@
 package auth
 
-import "time"
+import (
+	"crypto/sha256"
+	"time"
+)
 
-// At most loginBurst attempts per loginWindow and source.
+// At most loginBurst attempts per loginWindow and source, and accountBurst on an
+// account: more, so that nobody is locked out by one who tries from one place.
 const (
-	loginBurst  = 5
-	loginWindow = time.Minute
+	loginBurst   = 5
+	accountBurst = 15
+	loginWindow  = time.Minute
 	// maxSources bounds the memory that attempts from many addresses take.
 	maxSources = 10_000
 	sweepEvery = time.Second
 )
 
 // Allow says whether source may try to log in once more, and counts the try.
-func (a *Auth) Allow(source string) bool {
+func (a *Auth) Allow(source string) bool { return a.allow("from "+source, loginBurst) }
+
+// AllowAccount says whether anybody may try to log in as this user once more,
+// and counts the try, whether there is such a user or not.
+func (a *Auth) AllowAccount(username string) bool {
+	sum := sha256.Sum256([]byte(username)) // a name may be long, and there may be many
+	return a.allow("as "+string(sum[:]), accountBurst)
+}
+
+func (a *Auth) allow(source string, burst int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
 	recent := since(a.attempts[source], now.Add(-loginWindow))
-	if len(recent) >= loginBurst {
+	if len(recent) >= burst {
 		a.attempts[source] = recent
 		return false
 	}

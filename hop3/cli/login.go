@@ -29,6 +29,14 @@ func login(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
+	code, args, err := option(args, "--code")
+	if err != nil {
+		return err
+	}
+	bySSH, args, err := option(args, "--ssh")
+	if err != nil {
+		return err
+	}
 	server, args, err := option(args, "--url")
 	if err != nil {
 		return err
@@ -42,14 +50,24 @@ func login(ctx context.Context, p *program, args []string) error {
 	if err := noMore(args); err != nil {
 		return err
 	}
+	if bySSH != "" && server == "" {
+		server = hostOf(bySSH)
+	}
 	server, inURL, err := p.loginServer(server)
 	if err != nil {
 		return err
 	}
-	if token = firstOf(token, inURL); token == "" {
-		if token, err = p.askToken(ctx, server, username, file); err != nil {
-			return err
-		}
+	switch token = firstOf(token, inURL.Get("token")); {
+	case token != "":
+	case bySSH != "":
+		token, err = p.tokenBySSH(ctx, bySSH)
+	case inURL.Get("magic") != "":
+		token, err = p.askServer(ctx, server, "auth", "redeem", "--", inURL.Get("magic"))
+	default:
+		token, err = p.askToken(ctx, server, username, file, code)
+	}
+	if err != nil {
+		return err
 	}
 	who, err := p.whoami(ctx, server, token)
 	if err != nil {
@@ -65,27 +83,28 @@ func login(ctx context.Context, p *program, args []string) error {
 	return nil
 }
 
-// loginServer returns the server to log in to, without a token that is in its
-// address, and that token.
-func (p *program) loginServer(given string) (server, token string, err error) {
+// loginServer returns the server to log in to, and what its address says beside
+// that: a token, or a magic link.
+func (p *program) loginServer(given string) (server string, query url.Values, err error) {
 	if given == "" {
 		server, err = p.server()
-		return server, "", err
+		return server, nil, err
 	}
 	if !strings.Contains(given, "://") {
 		given = "https://" + given
 	}
 	u, err := url.Parse(given)
 	if err != nil || u.Host == "" {
-		return "", "", exitf(api.ExitUsage, "%q is not the address of a server", given)
+		return "", nil, exitf(api.ExitUsage, "%q is not the address of a server", given)
 	}
-	token = u.Query().Get("token")
+	query = u.Query()
 	u.RawQuery, u.Fragment = "", ""
-	return strings.TrimRight(u.String(), "/"), token, nil
+	return strings.TrimRight(u.String(), "/"), query, nil
 }
 
-// askToken gets a token for a username and a password.
-func (p *program) askToken(ctx context.Context, server, username, file string) (string, error) {
+// askToken gets a token for a username and a password, and asks for a code when
+// the server wants one.
+func (p *program) askToken(ctx context.Context, server, username, file, code string) (string, error) {
 	if username == "" {
 		if !isTerminal(p.In) || p.flags.noInput {
 			return "", exitf(api.ExitUsage, "Say who logs in: --username NAME, or --token TOKEN.")
@@ -100,11 +119,27 @@ func (p *program) askToken(ctx context.Context, server, username, file string) (
 	if err != nil {
 		return "", err
 	}
+	words := []string{"auth", "get-token", "--", username, password}
+	if code != "" {
+		words = append(words, code)
+	}
+	token, err := p.askServer(ctx, server, words...)
+	if err == nil || code != "" || !strings.Contains(err.Error(), api.CodeNeeded) || !isTerminal(p.In) || p.flags.noInput {
+		return token, err
+	}
+	if code, err = p.askLine(ctx, "Code: "); err != nil {
+		return "", err
+	}
+	return p.askServer(ctx, server, append(words, code)...)
+}
+
+// askServer returns the token that a command answers with.
+func (p *program) askServer(ctx context.Context, server string, words ...string) (string, error) {
 	c, err := p.dial(server, "")
 	if err != nil {
 		return "", err
 	}
-	res, err := c.Call(ctx, []string{"auth", "get-token", "--", username, password}, api.Extra{}, nil)
+	res, err := c.Call(ctx, words, api.Extra{}, nil)
 	if err != nil {
 		return "", err
 	}

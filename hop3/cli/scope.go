@@ -14,6 +14,7 @@ var scoped = set(
 	"canary status", "canary promote", "canary abort", "http show", "http set", "http unset", "http basic-auth add", "http basic-auth remove", "maintenance on", "maintenance off",
 	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup", "cert add", "cert remove",
 	"app source", "app fetch",
+	"app access", "app grant", "app revoke", "app transfer",
 	"preview list", "preview remove", "preview extend", "preview on", "preview off",
 	"webhook create", "webhook show", "webhook rotate", "webhook remove", "webhook log",
 )

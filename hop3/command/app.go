@@ -13,13 +13,13 @@ import (
 
 func appCommands() []Command {
 	return []Command{
-		{Name: "app list", Aliases: []string{"apps"}, Summary: "List the apps", Run: appList},
-		{Name: "app status", Aliases: []string{"status"}, Summary: "Show an app's state", App: NeedsApp, Run: appStatus},
+		{Name: "app list", Aliases: []string{"apps"}, Summary: "List the apps", Who: User, Run: appList},
+		{Name: "app status", Aliases: []string{"status"}, Summary: "Show an app's state", Who: Viewer, App: NeedsApp, Run: appStatus},
 	}
 }
 
 func appList(ctx context.Context, c *Call) ([]api.Item, error) {
-	apps, err := c.Platform.Apps(ctx)
+	apps, err := c.Platform.Apps(ctx, c.Actor())
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func appList(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func appStatus(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}

@@ -10,16 +10,57 @@ import (
 
 func authCommands() []Command {
 	return []Command{
-		{Name: "auth get-token", Summary: "Get a token for a password", Usage: "USERNAME PASSWORD", Who: Public, Min: 2, Max: 2, Run: authGetToken},
-		{Name: "auth whoami", Aliases: []string{"whoami"}, Summary: "Show who you are", Run: authWhoami},
-		{Name: "auth logout", Summary: "Revoke the token in use", Run: authLogout},
+		{Name: "auth get-token", Summary: "Get a token for a password", Usage: "USERNAME PASSWORD [CODE]", Who: Public, Min: 2, Max: 3, Run: authGetToken},
+		{Name: "auth whoami", Aliases: []string{"whoami"}, Summary: "Show who you are", Who: User, Run: authWhoami},
+		{Name: "auth logout", Summary: "Revoke the token in use", Who: User, Run: authLogout},
+		{Name: "auth token", Summary: "Get a token for your SSH key", Who: Account, Run: authToken},
+		{Name: "auth totp enable", Summary: "Begin to ask for codes when you log in", Who: Account, Run: totpEnable},
+		{Name: "auth totp confirm", Summary: "Show that your telephone makes the right codes", Usage: "CODE", Who: Account, Min: 1, Max: 1, Run: totpConfirm},
+		{Name: "auth totp disable", Summary: "Ask for codes no more", Usage: "[CODE]", Who: Account, Max: 1, Run: totpDisable,
+			Flags: []Flag{{Name: "user", Value: "USERNAME", Help: "of whom, for an administrator: without a code"}}},
+		{Name: "auth magic-link", Summary: "Make a link that logs a user in, once", Usage: "USERNAME", Who: Admin, Hidden: true, Min: 1, Max: 1, Run: authMagicLink},
+		{Name: "auth redeem", Summary: "Get a token for a magic link", Usage: "LINK", Who: Public, Hidden: true, Min: 1, Max: 1, Run: authRedeem},
 	}
 }
 
 // authGetToken answers a wrong password with an item, because the Python
 // client looks for a token among the items and shows them when there is none.
 func authGetToken(ctx context.Context, c *Call) ([]api.Item, error) {
-	token, err := c.Platform.Login(ctx, c.Source, c.Args[0], c.Args[1])
+	code := ""
+	if len(c.Args) > 2 {
+		code = c.Args[2]
+	}
+	return tokenOrWhy(c.Platform.Login(ctx, c.Source, c.Args[0], c.Args[1], code))
+}
+
+// authToken is for who came by SSH: a token must not be good for another one,
+// or one that was stolen would live for ever.
+func authToken(ctx context.Context, c *Call) ([]api.Item, error) {
+	if c.Token.ID != "" || c.Source != SSH {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "This is for who comes by SSH: `ssh -p <port> <host> auth token`.").
+			WithHint("`hop3 login --ssh <host>` does that. `hop3 token create NAME` makes a token for a program.")
+	}
+	token, err := c.Platform.OwnToken(ctx, c.Actor())
+	if err != nil {
+		return nil, err
+	}
+	return []api.Item{api.Text("%s", token)}, nil
+}
+
+func authMagicLink(ctx context.Context, c *Call) ([]api.Item, error) {
+	link, err := c.Platform.MagicLink(ctx, c.Actor(), c.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	return []api.Item{api.Text("%s", link)}, nil
+}
+
+func authRedeem(ctx context.Context, c *Call) ([]api.Item, error) {
+	return tokenOrWhy(c.Platform.RedeemMagicLink(ctx, c.Source, c.Args[0]))
+}
+
+// tokenOrWhy is the answer to a login.
+func tokenOrWhy(token string, err error) ([]api.Item, error) {
 	switch hop3.CodeOf(err) {
 	case "":
 		return []api.Item{api.Text("%s", token)}, nil

@@ -15,13 +15,13 @@ import (
 
 func certCommands() []Command {
 	return []Command{
-		{Name: "cert list", Aliases: []string{"cert status", "certs"}, Summary: "Show the certificates of an app, or of all", Usage: "[APP]", App: TakesApp, Max: 1, Run: certList},
-		{Name: "cert renew", Summary: "Get missing certificates, and new ones for old", Usage: "[APP]", App: TakesApp, Max: 1, Run: certRenew, Flags: []Flag{
+		{Name: "cert list", Aliases: []string{"cert status", "certs"}, Summary: "Show the certificates of an app, or of all", Who: User, Usage: "[APP]", App: TakesApp, Max: 1, Run: certList},
+		{Name: "cert renew", Summary: "Get missing certificates, and new ones for old", Who: User, Usage: "[APP]", App: TakesApp, Max: 1, Run: certRenew, Flags: []Flag{
 			{Name: "force", Help: "also those that are good for long"},
 			{Name: "days", Value: "N", Help: "those that end within so many days (30)"},
 		}},
-		{Name: "cert add", Summary: "Use a certificate of your own for an app", Usage: "CERTIFICATE-FILE [KEY-FILE]", App: NeedsApp, Min: 1, Max: 2, Run: certAdd},
-		{Name: "cert remove", Summary: "Stop using a certificate of your own", Usage: "HOST", App: NeedsApp, Min: 1, Max: 1, Run: certRemove},
+		{Name: "cert add", Summary: "Use a certificate of your own for an app", Who: Deployer, Usage: "CERTIFICATE-FILE [KEY-FILE]", App: NeedsApp, Min: 1, Max: 2, Run: certAdd},
+		{Name: "cert remove", Summary: "Stop using a certificate of your own", Who: Deployer, Usage: "HOST", App: NeedsApp, Min: 1, Max: 1, Run: certRemove},
 	}
 }
 
@@ -34,7 +34,7 @@ func (c *Call) certApp() string {
 }
 
 func certList(ctx context.Context, c *Call) ([]api.Item, error) {
-	all, err := c.Platform.Certificates(ctx, c.certApp())
+	all, err := c.Platform.Certificates(ctx, c.Actor(), c.certApp())
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func certRenew(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	var out lines
-	if err := c.Platform.RenewCertificates(ctx, c.certApp(), time.Duration(days)*24*time.Hour, c.Has("force"), &out); err != nil {
+	if err := c.Platform.RenewCertificates(ctx, c.Actor(), c.certApp(), time.Duration(days)*24*time.Hour, c.Has("force"), &out); err != nil {
 		return nil, out.failed(err)
 	}
 	items := out.items()
@@ -101,7 +101,7 @@ func certAdd(ctx context.Context, c *Call) ([]api.Item, error) {
 	if len(c.Args) == 2 {
 		key = c.Args[1]
 	}
-	cert, err := c.Platform.AddCertificate(ctx, c.App, []byte(chain), []byte(key))
+	cert, err := c.Platform.AddCertificate(ctx, c.Actor(), c.App, []byte(chain), []byte(key))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func certAdd(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func certRemove(ctx context.Context, c *Call) ([]api.Item, error) {
-	if err := c.Platform.RemoveCertificate(ctx, c.App, c.Args[0]); err != nil {
+	if err := c.Platform.RemoveCertificate(ctx, c.Actor(), c.App, c.Args[0]); err != nil {
 		return nil, err
 	}
 	return []api.Item{

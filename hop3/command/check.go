@@ -9,13 +9,13 @@ import (
 
 func checkCommands() []Command {
 	return []Command{
-		{Name: "app check", Summary: "Run an app's smoke test, check.py", App: NeedsApp, Run: appCheck},
-		{Name: "app credentials", Summary: "Show the login of the app's first account", App: NeedsApp, Run: appCredentials},
+		{Name: "app check", Summary: "Run an app's smoke test, check.py", Who: Deployer, App: NeedsApp, Run: appCheck},
+		{Name: "app credentials", Summary: "Show the login of the app's first account", Who: Deployer, App: NeedsApp, Run: appCredentials},
 	}
 }
 
 func appCheck(ctx context.Context, c *Call) ([]api.Item, error) {
-	result, err := c.Platform.CheckApp(ctx, c.App)
+	result, err := c.Platform.CheckApp(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}

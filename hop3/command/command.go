@@ -37,19 +37,47 @@ type Command struct {
 	Attach func(ctx context.Context, c *Call, con Console) (exit int, err error)
 }
 
+// SSH is the Source of who comes by SSH.
+const SSH = "ssh"
+
 // Any is a Max without limit.
 const Any = -1
 
-// Who says who may call a command.
+// Who says what a command, or a flag of one, takes. A row that does not say it
+// is refused: see New.
 type Who int
 
-// Every caller of Admin may call User, and so on. The zero value is User: a
-// row that says nothing is not public.
+// What it may take.
 const (
-	User Who = iota
-	Admin
+	undeclared Who = iota
+	// Public is for strangers, too.
 	Public
+	// User is for everybody who has an account; what they see is theirs.
+	User
+	// Account is for who manages their own account: a user who logged in, not
+	// the bearer of a token that was narrowed.
+	Account
+	// Viewer, Deployer and Keeper have that role, the last one RoleAdmin, on
+	// the app the command is about.
+	Viewer
+	Deployer
+	Keeper
+	// Creator is a Deployer of the app, or, when there is none, who may make
+	// it: the platform decides.
+	Creator
+	// Admin administers the server.
+	Admin
 )
+
+var whoNames = [...]string{"undeclared", "public", "user", "account", "viewer", "deployer", "keeper", "creator", "admin"}
+
+// String returns the name.
+func (w Who) String() string { return whoNames[w] }
+
+// role returns the role on the app that is checked before the command runs.
+func (w Who) role() hop3.Role {
+	return map[Who]hop3.Role{Viewer: hop3.RoleViewer, Deployer: hop3.RoleDeployer, Keeper: hop3.RoleAdmin}[w]
+}
 
 // AppUse says what a command does with --app.
 type AppUse int
@@ -69,6 +97,7 @@ type Flag struct {
 	// Optional says that the value may be left out; given, it is behind a "=".
 	Optional bool
 	Help     string
+	Who      Who // what it takes beyond its command: Deployer, or nothing
 }
 
 // Call is one call of a command.
@@ -95,8 +124,15 @@ type Extra struct {
 }
 
 // Actor returns the caller as the platform knows them.
-func (c *Call) Actor() platform.Actor {
-	return platform.Actor{Username: c.User.Username, Admin: c.User.Admin}
+func (c *Call) Actor() platform.Actor { return ActorOf(c.User, c.Token) }
+
+// ActorOf returns a user as the platform knows them, who came with a token, or
+// without one when its ID is "".
+func ActorOf(u hop3.User, t hop3.Token) platform.Actor {
+	if t.ID == "" {
+		return platform.UserActor(u, hop3.FullScope)
+	}
+	return platform.UserActor(u, t.Scope)
 }
 
 // Has reports whether a switch was given.

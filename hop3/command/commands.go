@@ -37,7 +37,8 @@ type Commands struct {
 	names   []string            // sorted, without aliases
 }
 
-// New returns the table of all commands. It panics when two share a name.
+// New returns the table of all commands. It panics when two share a name, and
+// when one does not say who may call it.
 func New(s Server) *Commands {
 	c := &Commands{server: s, started: time.Now(), byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
@@ -46,7 +47,7 @@ func New(s Server) *Commands {
 		releaseCommands(), diffCommands(), domainCommands(), certCommands(), httpCommands(),
 		proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(),
 		portCommands(), systemCommands(), sourceCommands(), webhookCommands(), previewCommands(),
-		wafCommands(), whyCommands(),
+		wafCommands(), whyCommands(), teamCommands(), accessCommands(), tokenCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)
@@ -58,6 +59,12 @@ func New(s Server) *Commands {
 }
 
 func (c *Commands) add(row Command) {
+	switch needsApp := row.Who.role() != hop3.RoleNone || row.Who == Creator; {
+	case row.Who == undeclared:
+		panic(fmt.Sprintf("command: %q does not say who may call it", row.Name))
+	case needsApp && row.App == NoApp:
+		panic(fmt.Sprintf("command: %q wants a role on an app, and has none", row.Name))
+	}
 	for _, name := range append([]string{row.Name}, row.Aliases...) {
 		if c.byName[name] != nil {
 			panic(fmt.Sprintf("command: two commands are called %q", name))
@@ -133,7 +140,7 @@ func (c *Commands) Run(ctx context.Context, r Request) ([]api.Item, error) {
 			_ = a.Close() // a file in the temporary directory
 		}
 	}()
-	cmd, err := c.prepare(call, r)
+	cmd, err := c.prepare(ctx, call, r)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +154,7 @@ func (c *Commands) newCall(r Request) *Call {
 
 // prepare finds the command that is called and checks that this caller may
 // call it, and does so rightly.
-func (c *Commands) prepare(call *Call, r Request) (*Command, error) {
+func (c *Commands) prepare(ctx context.Context, call *Call, r Request) (*Command, error) {
 	if len(r.Args) == 0 {
 		r.Args = []string{"help"}
 	}
@@ -162,10 +169,46 @@ func (c *Commands) prepare(call *Call, r Request) (*Command, error) {
 	if r.User != nil {
 		call.User = *r.User
 	}
-	if cmd.Who == Admin && !call.User.Admin {
-		return nil, hop3.Errorf(hop3.CodeForbidden, "Admin privileges required")
+	if err := call.allowed(cmd); err != nil {
+		return nil, err
 	}
-	return cmd, call.parse(cmd, rest)
+	if err := call.parse(cmd, rest); err != nil {
+		return nil, err
+	}
+	return cmd, call.explain(ctx, call.authorize(ctx, cmd))
+}
+
+// allowed checks what a command takes that is not about an app.
+func (c *Call) allowed(cmd *Command) error {
+	who := c.Actor()
+	switch {
+	case cmd.Who == Admin && !who.Admin && c.User.Admin:
+		return hop3.Errorf(hop3.CodeForbidden, "Admin privileges required, and this token does not have them")
+	case cmd.Who == Admin && !who.Admin:
+		return hop3.Errorf(hop3.CodeForbidden, "Admin privileges required")
+	case cmd.Who == Account && who.Scope != nil:
+		return hop3.Errorf(hop3.CodeForbidden, "This token may not manage an account.").
+			WithHint("It takes a login, an SSH key, or a token of scope admin.")
+	}
+	return nil
+}
+
+// authorize checks the role on the app that the command, and the flags it was
+// called with, take. The platform checks again.
+func (c *Call) authorize(ctx context.Context, cmd *Command) error {
+	if cmd.Who == Creator && c.App != "" {
+		return c.Platform.AuthorizeCreate(ctx, c.Actor(), c.App)
+	}
+	need := cmd.Who.role()
+	for _, f := range cmd.Flags {
+		if c.Has(f.Name) {
+			need = max(need, f.Who.role())
+		}
+	}
+	if need == hop3.RoleNone || c.App == "" {
+		return nil
+	}
+	return c.Platform.Authorize(ctx, c.Actor(), c.App, need)
 }
 
 // explain adds the names that may have been meant to an error about one that

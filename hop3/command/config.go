@@ -17,11 +17,11 @@ import (
 
 func configCommands() []Command {
 	return []Command{
-		{Name: "config", Summary: "What an app says of itself: hop3.toml, Procfile, app.json", Max: Any, Lenient: true, Run: configPage},
-		{Name: "config check", Summary: "Check an app's files, and show what would run", Usage: "[PATH]", Max: 1, Run: configCheck},
-		{Name: "config migrate procfile", Summary: "Write a Procfile as a hop3.toml", Usage: "[PATH]", Max: 1, Run: configMigrate,
+		{Name: "config", Summary: "What an app says of itself: hop3.toml, Procfile, app.json", Who: User, Max: Any, Lenient: true, Run: configPage},
+		{Name: "config check", Summary: "Check an app's files, and show what would run", Who: User, Usage: "[PATH]", Max: 1, Run: configCheck},
+		{Name: "config migrate procfile", Summary: "Write a Procfile as a hop3.toml", Who: User, Usage: "[PATH]", Max: 1, Run: configMigrate,
 			Flags: []Flag{{Name: "dry-run", Help: "show it only"}}},
-		{Name: "config schema", Summary: "Print the JSON Schema of hop3.toml, for editors", Run: configSchema},
+		{Name: "config schema", Summary: "Print the JSON Schema of hop3.toml, for editors", Who: User, Run: configSchema},
 	}
 }
 

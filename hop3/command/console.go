@@ -47,7 +47,7 @@ var ErrNotAttached = errors.New("the command does not run at a console")
 // those of Run, and so are the errors, but for ErrNotAttached.
 func (c *Commands) Attach(ctx context.Context, r Request, con Console) (exit int, err error) {
 	call := c.newCall(r)
-	cmd, err := c.prepare(call, r)
+	cmd, err := c.prepare(ctx, call, r)
 	if err != nil {
 		return 0, err
 	}

@@ -13,9 +13,9 @@ import (
 
 func cronCommands() []Command {
 	return []Command{
-		{Name: "cron list", Summary: "List an app's cron entries, and when they are due", App: NeedsApp, Run: cronList},
-		{Name: "cron run", Summary: "Run a cron entry now", Usage: "ENTRY", App: NeedsApp, Min: 1, Max: 1, Run: cronRun, Attach: attachCron},
-		{Name: "cron logs", Summary: "Show the runs of cron entries, or what one wrote", Usage: "[ENTRY]", App: NeedsApp, Max: 1, Run: cronLogs, Flags: []Flag{
+		{Name: "cron list", Summary: "List an app's cron entries, and when they are due", Who: Viewer, App: NeedsApp, Run: cronList},
+		{Name: "cron run", Summary: "Run a cron entry now", Who: Deployer, Usage: "ENTRY", App: NeedsApp, Min: 1, Max: 1, Run: cronRun, Attach: attachCron},
+		{Name: "cron logs", Summary: "Show the runs of cron entries, or what one wrote", Who: Viewer, Usage: "[ENTRY]", App: NeedsApp, Max: 1, Run: cronLogs, Flags: []Flag{
 			{Name: "lines", Short: "n", Value: "N", Help: "how many runs (20), or with --run lines (all)"},
 			{Name: "run", Value: "ID", Help: "what this run wrote"},
 		}},
@@ -23,7 +23,7 @@ func cronCommands() []Command {
 }
 
 func cronList(ctx context.Context, c *Call) ([]api.Item, error) {
-	entries, err := c.Platform.CronEntries(ctx, c.App)
+	entries, err := c.Platform.CronEntries(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func cronLogs(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	entry := strings.Join(c.Args, "")
-	runs, err := c.Platform.CronRuns(ctx, c.App, entry, n)
+	runs, err := c.Platform.CronRuns(ctx, c.Actor(), c.App, entry, n)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func cronOutput(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	var lines []string
-	run, err := c.Platform.CronLog(ctx, c.App, id, func(line string) error {
+	run, err := c.Platform.CronLog(ctx, c.Actor(), c.App, id, func(line string) error {
 		lines = append(lines, line)
 		return nil
 	})

@@ -34,6 +34,9 @@ func newCronCommands(t *testing.T) *Commands {
 		}
 		return 0, err
 	}}
+	if err := p.Store.CreateUser(ctx, hop3.User{Username: "alice", Active: true}); err != nil {
+		t.Fatal(err)
+	}
 	if err := p.Store.CreateApp(ctx, hop3.App{Name: "blog"}); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +105,7 @@ func TestCronCommands(t *testing.T) {
 	}
 
 	var out strings.Builder
-	exit, err := c.Attach(t.Context(), Request{Args: strings.Fields("cron run cron.2 --app blog"), User: &hop3.User{}}, Console{Stdout: &out, Stderr: &out})
+	exit, err := c.Attach(t.Context(), Request{Args: strings.Fields("cron run cron.2 --app blog"), User: &hop3.User{Username: "alice"}}, Console{Stdout: &out, Stderr: &out})
 	if err != nil || exit != 3 || out.String() != "this is cron.2\nbye\n" {
 		t.Errorf("cron run at a console: %d, %v, %q", exit, err, out.String())
 	}

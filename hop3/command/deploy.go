@@ -13,14 +13,14 @@ import (
 
 func deployCommands() []Command {
 	return []Command{
-		{Name: "deploy", Summary: "Deploy the files of a directory", Usage: "[DIRECTORY or URL]", App: NeedsApp, Max: Any, Lenient: true, Run: deploy, Flags: []Flag{
+		{Name: "deploy", Summary: "Deploy the files of a directory", Who: Creator, Usage: "[DIRECTORY or URL]", App: NeedsApp, Max: Any, Lenient: true, Run: deploy, Flags: []Flag{
 			{Name: "env", Short: "e", Value: "KEY=VALUE", Help: "set a variable before the build"},
 			branchFlag,
 			canaryFlag,
 			{Name: "no-stream", Help: "answer when all is done"},
 		}},
-		{Name: "deploy cancel", Summary: "End the deploy that is under way", App: NeedsApp, Run: deployCancel},
-		{Name: "redeploy", Aliases: []string{"app redeploy"}, Summary: "Build the live commit again and deploy it", App: NeedsApp, Run: redeploy, Flags: []Flag{
+		{Name: "deploy cancel", Summary: "End the deploy that is under way", Who: Deployer, App: NeedsApp, Run: deployCancel},
+		{Name: "redeploy", Aliases: []string{"app redeploy"}, Summary: "Build the live commit again and deploy it", Who: Deployer, App: NeedsApp, Run: redeploy, Flags: []Flag{
 			canaryFlag,
 			{Name: "no-stream", Help: "answer when all is done"},
 		}},
@@ -64,7 +64,7 @@ func (c *Call) deployURL(ctx context.Context, address string, canary *hop3.Canar
 	return c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
 		req := platform.SourceRequest{App: c.App, Address: address, Branch: c.Value(branchFlag.Name), Env: c.Extra.Env, Canary: canary, Out: out}
 		do := c.Platform.DeploySource
-		if _, err := c.Platform.AppStatus(ctx, c.App); hop3.CodeOf(err) == hop3.CodeNotFound {
+		if _, err := c.Platform.AppStatus(ctx, c.Actor(), c.App); hop3.CodeOf(err) == hop3.CodeNotFound {
 			do = c.Platform.CreateFromSource
 		}
 		_, err := do(ctx, c.Actor(), req)
@@ -132,7 +132,7 @@ func (c *Call) deployNow(ctx context.Context, work func(context.Context, hop3.Ou
 
 func (c *Call) deployTo(ctx context.Context, upload *archive.Archive, canary *hop3.Canary, out hop3.Output) (err error) {
 	if upload == nil {
-		switch again, err := c.Platform.Redeployable(ctx, c.App); {
+		switch again, err := c.Platform.Redeployable(ctx, c.Actor(), c.App); {
 		case err != nil:
 			return err
 		case again:

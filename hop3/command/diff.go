@@ -10,7 +10,7 @@ func diffCommands() []Command {
 	return []Command{{
 		Name: "diff", Aliases: []string{"app diff", "releases diff"}, Usage: "[vN [vM]]",
 		Summary: "Show what two releases differ in",
-		App:     NeedsApp, Max: 2, Run: diff,
+		Who:     Viewer, App: NeedsApp, Max: 2, Run: diff,
 	}}
 }
 
@@ -23,7 +23,7 @@ func diff(ctx context.Context, c *Call) ([]api.Item, error) {
 		}
 		numbers[i] = n
 	}
-	d, err := c.Platform.Diff(ctx, c.App, numbers[0], numbers[1])
+	d, err := c.Platform.Diff(ctx, c.Actor(), c.App, numbers[0], numbers[1])
 	if err != nil {
 		return nil, err
 	}

@@ -16,12 +16,12 @@ func domainCommands() []Command {
 		if min == 0 {
 			usage, most = "", 0
 		}
-		return Command{Name: "domain " + name, Aliases: []string{"domains " + name}, Summary: summary, Usage: usage, App: NeedsApp, Min: min, Max: most,
+		return Command{Name: "domain " + name, Aliases: []string{"domains " + name}, Summary: summary, Usage: usage, Who: Deployer, App: NeedsApp, Min: min, Max: most,
 			Run: func(ctx context.Context, c *Call) ([]api.Item, error) { return c.changeDomains(ctx, f) }}
 	}
 	wait := Flag{Name: "wait", Help: "until they have certificates, or why they have none"}
 	rows := []Command{
-		{Name: "domain list", Aliases: []string{"domains list"}, Summary: "List the host names of an app", App: NeedsApp, Run: domainList},
+		{Name: "domain list", Aliases: []string{"domains list"}, Summary: "List the host names of an app", Who: Viewer, App: NeedsApp, Run: domainList},
 		change("add", "Give an app host names", 1, (*platform.Platform).AddDomains),
 		change("remove", "Take host names from an app", 1, (*platform.Platform).RemoveDomains),
 		change("set", "Replace the host names of an app", 1, (*platform.Platform).SetDomains),
@@ -36,7 +36,7 @@ func domainCommands() []Command {
 }
 
 func domainList(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}

@@ -14,13 +14,13 @@ import (
 
 func envCommands() []Command {
 	return []Command{
-		{Name: "env show", Aliases: []string{"config show"}, Summary: "Show an app's variables", App: NeedsApp, Run: envShow,
-			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}, {Name: "sources", Help: "all that its processes get, and where it comes from"}, previewFlag}},
-		{Name: "env live", Aliases: []string{"config live"}, Summary: "Show what a running app's processes have", App: NeedsApp, Run: envLive,
-			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values"}}},
-		{Name: "env get", Aliases: []string{"config get"}, Summary: "Show one variable as it is", Usage: "KEY", App: NeedsApp, Min: 1, Max: 1, Run: envGet},
-		{Name: "env set", Aliases: []string{"config set"}, Summary: "Set variables and restart with them", Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: envSet, Flags: []Flag{previewFlag}},
-		{Name: "env unset", Aliases: []string{"config unset"}, Summary: "Remove variables and restart without them", Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: envUnset, Flags: []Flag{previewFlag}},
+		{Name: "env show", Aliases: []string{"config show"}, Summary: "Show an app's variables", Who: Viewer, App: NeedsApp, Run: envShow,
+			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values", Who: Deployer}, {Name: "sources", Help: "all that its processes get, and where it comes from"}, previewFlag}},
+		{Name: "env live", Aliases: []string{"config live"}, Summary: "Show what a running app's processes have", Who: Deployer, App: NeedsApp, Run: envLive,
+			Flags: []Flag{{Name: "show-secrets", Help: "do not hide values", Who: Deployer}}},
+		{Name: "env get", Aliases: []string{"config get"}, Summary: "Show one variable as it is", Who: Deployer, Usage: "KEY", App: NeedsApp, Min: 1, Max: 1, Run: envGet},
+		{Name: "env set", Aliases: []string{"config set"}, Summary: "Set variables and restart with them", Who: Deployer, Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: envSet, Flags: []Flag{previewFlag}},
+		{Name: "env unset", Aliases: []string{"config unset"}, Summary: "Remove variables and restart without them", Who: Deployer, Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: envUnset, Flags: []Flag{previewFlag}},
 	}
 }
 
@@ -31,7 +31,7 @@ func envShow(ctx context.Context, c *Call) ([]api.Item, error) {
 	if c.Has("sources") {
 		return envSources(ctx, c)
 	}
-	env, err := c.Platform.Env(ctx, c.App)
+	env, err := c.Platform.Env(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func envShow(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func envLive(ctx context.Context, c *Call) ([]api.Item, error) {
-	env, runtime, err := c.Platform.LiveEnv(ctx, c.App)
+	env, runtime, err := c.Platform.LiveEnv(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (c *Call) envTable(title string, env hop3.Env) []api.Item {
 }
 
 func envSources(ctx context.Context, c *Call) ([]api.Item, error) {
-	vars, err := c.Platform.EnvOrigins(ctx, c.App)
+	vars, err := c.Platform.EnvOrigins(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (c *Call) shown(key, value string, hidden *bool) string {
 }
 
 func envGet(ctx context.Context, c *Call) ([]api.Item, error) {
-	env, err := c.Platform.Env(ctx, c.App)
+	env, err := c.Platform.Env(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}

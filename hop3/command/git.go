@@ -10,8 +10,8 @@ import (
 
 func gitCommands() []Command {
 	return []Command{
-		{Name: "git setup", Summary: "Show how to push an app with git", App: NeedsApp, Hidden: true, Run: gitSetup},
-		{Name: "app branch", Summary: "Choose the branch whose pushes deploy", Usage: "BRANCH", App: NeedsApp, Min: 1, Max: 1, Run: appBranch},
+		{Name: "git setup", Summary: "Show how to push an app with git", Who: User, App: NeedsApp, Hidden: true, Run: gitSetup},
+		{Name: "app branch", Summary: "Choose the branch whose pushes deploy", Who: Deployer, Usage: "BRANCH", App: NeedsApp, Min: 1, Max: 1, Run: appBranch},
 	}
 }
 

@@ -33,6 +33,8 @@ var nouns = map[string]string{
 	"plugin":  "What is built into the server",
 	"port":    "Fixed ports of the host that apps have",
 	"system":  "The server itself",
+	"team":    "Groups of users that apps belong to",
+	"token":   "Tokens for programs",
 	"user":    "Accounts",
 	"preview": "Other branches, served for a while",
 	"webhook": "Deploying when a git host says so",
@@ -45,7 +47,7 @@ var sections = []struct {
 }{
 	{"DAILY OPERATIONS", []string{"deploy", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
 	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "preview", "webhook", "waf", "addon", "backup"}},
-	{"ADMINISTRATION", []string{"user", "key", "auth", "system", "plugin", "port", "network"}},
+	{"ADMINISTRATION", []string{"user", "team", "key", "token", "auth", "system", "plugin", "port", "network"}},
 	{"UTILITIES", []string{"help", "version", "git"}},
 }
 
@@ -55,7 +57,7 @@ func (c *Commands) addNouns() {
 		if c.byName[word] != nil {
 			continue
 		}
-		row := Command{Name: word, Summary: summary, App: TakesApp, Max: Any, Lenient: true, Run: func(_ context.Context, call *Call) ([]api.Item, error) {
+		row := Command{Name: word, Summary: summary, Who: User, App: TakesApp, Max: Any, Lenient: true, Run: func(_ context.Context, call *Call) ([]api.Item, error) {
 			if len(call.Args) > 0 {
 				return nil, call.commands.unknown(append([]string{word}, call.Args...))
 			}

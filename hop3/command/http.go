@@ -15,19 +15,19 @@ import (
 
 func httpCommands() []Command {
 	return []Command{
-		{Name: "http", Summary: "What the proxy does with an app's requests", Max: Any, Lenient: true, Run: httpPage},
-		{Name: "http show", Summary: "Show what the proxy does with an app's requests", App: NeedsApp, Run: httpShow},
-		{Name: "http set", Summary: "Change what the proxy does with an app's requests", Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: httpSet},
-		{Name: "http unset", Summary: "Take settings of `http set` back", Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: httpUnset},
-		{Name: "http basic-auth add", Summary: "Ask visitors of an app for a password", Usage: "USER [PASSWORD]", App: NeedsApp, Min: 1, Max: 2, Run: httpAuthAdd,
+		{Name: "http", Summary: "What the proxy does with an app's requests", Who: User, Max: Any, Lenient: true, Run: httpPage},
+		{Name: "http show", Summary: "Show what the proxy does with an app's requests", Who: Viewer, App: NeedsApp, Run: httpShow},
+		{Name: "http set", Summary: "Change what the proxy does with an app's requests", Who: Deployer, Usage: "KEY=VALUE…", App: NeedsApp, Min: 1, Max: Any, Run: httpSet},
+		{Name: "http unset", Summary: "Take settings of `http set` back", Who: Deployer, Usage: "KEY…", App: NeedsApp, Min: 1, Max: Any, Run: httpUnset},
+		{Name: "http basic-auth add", Summary: "Ask visitors of an app for a password", Who: Deployer, Usage: "USER [PASSWORD]", App: NeedsApp, Min: 1, Max: 2, Run: httpAuthAdd,
 			Flags: []Flag{{Name: "generate", Help: "make a password, and show it once"}}},
-		{Name: "http basic-auth remove", Summary: "Take a visitor's password away", Usage: "USER", App: NeedsApp, Min: 1, Max: 1, Run: httpAuthRemove},
-		{Name: "canary status", Summary: "Show how a release fares that is tried out", App: NeedsApp, Run: canaryStatus},
-		{Name: "canary promote", Summary: "Let the release that is tried out serve all", App: NeedsApp, Run: canaryPromote},
-		{Name: "canary abort", Summary: "Take the release that is tried out back", App: NeedsApp, Run: canaryAbort},
-		{Name: "maintenance on", Summary: "Close an app to visitors", App: NeedsApp, Run: maintenanceOn,
+		{Name: "http basic-auth remove", Summary: "Take a visitor's password away", Who: Deployer, Usage: "USER", App: NeedsApp, Min: 1, Max: 1, Run: httpAuthRemove},
+		{Name: "canary status", Summary: "Show how a release fares that is tried out", Who: Viewer, App: NeedsApp, Run: canaryStatus},
+		{Name: "canary promote", Summary: "Let the release that is tried out serve all", Who: Deployer, App: NeedsApp, Run: canaryPromote},
+		{Name: "canary abort", Summary: "Take the release that is tried out back", Who: Deployer, App: NeedsApp, Run: canaryAbort},
+		{Name: "maintenance on", Summary: "Close an app to visitors", Who: Deployer, App: NeedsApp, Run: maintenanceOn,
 			Flags: []Flag{{Name: "message", Value: "TEXT", Help: "what visitors read"}, {Name: "allow", Value: "NETWORK", Help: "who gets in nevertheless"}}},
-		{Name: "maintenance off", Summary: "Open an app to visitors again", App: NeedsApp, Run: maintenanceOff},
+		{Name: "maintenance off", Summary: "Open an app to visitors again", Who: Deployer, App: NeedsApp, Run: maintenanceOff},
 	}
 }
 
@@ -47,7 +47,7 @@ func httpPage(_ context.Context, c *Call) ([]api.Item, error) {
 }
 
 func httpShow(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.HTTP(ctx, c.App)
+	s, err := c.Platform.HTTP(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (c *Call) changeHTTP(ctx context.Context, set hop3.HTTPSettings, unset []st
 }
 
 func httpAuthAdd(ctx context.Context, c *Call) ([]api.Item, error) {
-	if _, err := c.Platform.HTTP(ctx, c.App); err != nil {
+	if _, err := c.Platform.HTTP(ctx, c.Actor(), c.App); err != nil {
 		return nil, err
 	}
 	user, password := c.Args[0], ""
@@ -156,21 +156,21 @@ func maintenanceOn(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	m := &hop3.Maintenance{Message: c.Value("message"), Allow: allow}
-	if err := c.Platform.SetMaintenance(ctx, c.App, m); err != nil {
+	if err := c.Platform.SetMaintenance(ctx, c.Actor(), c.App, m); err != nil {
 		return nil, err
 	}
 	return []api.Item{api.Summary("closed %s for maintenance.", c.App)}, nil
 }
 
 func maintenanceOff(ctx context.Context, c *Call) ([]api.Item, error) {
-	if err := c.Platform.SetMaintenance(ctx, c.App, nil); err != nil {
+	if err := c.Platform.SetMaintenance(ctx, c.Actor(), c.App, nil); err != nil {
 		return nil, err
 	}
 	return []api.Item{api.Summary("opened %s.", c.App)}, nil
 }
 
 func canaryStatus(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.Canary(ctx, c.App)
+	s, err := c.Platform.Canary(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}

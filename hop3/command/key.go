@@ -8,13 +8,13 @@ import (
 
 func keyCommands() []Command {
 	return []Command{
-		{Name: "key add", Summary: "Let a public SSH key push", Usage: "PUBLIC-KEY", Min: 1, Max: Any, Run: keyAdd,
+		{Name: "key add", Summary: "Let a public SSH key push", Who: Account, Usage: "PUBLIC-KEY", Min: 1, Max: Any, Run: keyAdd,
 			Flags: []Flag{{Name: "user", Value: "USERNAME", Help: "whose key it is; yours if not said"}}},
-		{Name: "key list", Aliases: []string{"keys"}, Summary: "List SSH keys", Run: keyList, Flags: []Flag{
+		{Name: "key list", Aliases: []string{"keys"}, Summary: "List SSH keys", Who: Account, Run: keyList, Flags: []Flag{
 			{Name: "user", Value: "USERNAME", Help: "whose"},
 			{Name: "all", Help: "everybody's"},
 		}},
-		{Name: "key remove", Summary: "Take a key away", Usage: "FINGERPRINT", Min: 1, Max: 1, Run: keyRemove},
+		{Name: "key remove", Summary: "Take a key away", Who: Account, Usage: "FINGERPRINT", Min: 1, Max: 1, Run: keyRemove},
 	}
 }
 

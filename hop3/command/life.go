@@ -14,16 +14,16 @@ import (
 
 func lifeCommands() []Command {
 	return []Command{
-		{Name: "app start", Summary: "Start a stopped app", App: NeedsApp, Run: appStart},
-		{Name: "app stop", Summary: "Stop an app", App: NeedsApp, Run: appStop},
-		{Name: "app restart", Aliases: []string{"restart"}, Summary: "Restart an app without dropping a request", App: NeedsApp, Run: appRestart},
-		{Name: "app destroy", Aliases: []string{"destroy"}, Summary: "Remove an app with all it has", App: NeedsApp, Run: appDestroy},
-		{Name: "app ping", Summary: "Ask an app for a page", Usage: "[PATH]", App: NeedsApp, Max: 1, Run: appPing},
+		{Name: "app start", Summary: "Start a stopped app", Who: Deployer, App: NeedsApp, Run: appStart},
+		{Name: "app stop", Summary: "Stop an app", Who: Deployer, App: NeedsApp, Run: appStop},
+		{Name: "app restart", Aliases: []string{"restart"}, Summary: "Restart an app without dropping a request", Who: Deployer, App: NeedsApp, Run: appRestart},
+		{Name: "app destroy", Aliases: []string{"destroy"}, Summary: "Remove an app with all it has", Who: Deployer, App: NeedsApp, Run: appDestroy},
+		{Name: "app ping", Summary: "Ask an app for a page", Who: Viewer, Usage: "[PATH]", App: NeedsApp, Max: 1, Run: appPing},
 	}
 }
 
 func appStart(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func appStart(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func appStop(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func appPing(ctx context.Context, c *Call) ([]api.Item, error) {
 	if len(c.Args) == 1 {
 		page = "/" + strings.TrimPrefix(c.Args[0], "/")
 	}
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 
 func logCommands() []Command {
 	return []Command{
-		{Name: "app logs", Aliases: []string{"logs"}, Summary: "Show an app's logs", App: NeedsApp, Run: appLogs, Attach: attachLogs, Flags: []Flag{
+		{Name: "app logs", Aliases: []string{"logs"}, Summary: "Show an app's logs", Who: Viewer, App: NeedsApp, Run: appLogs, Attach: attachLogs, Flags: []Flag{
 			{Name: "lines", Short: "n", Value: "N", Help: "how many lines, the last ones (100; with --since all)"},
 			{Name: "follow", Short: "f", Help: "go on with new lines"},
 			{Name: "since", Value: "TIME", Help: "only lines written since: 10m, 2h30m, 3d, 2026-11-24 10:00 (UTC), or RFC 3339"},
@@ -25,7 +25,7 @@ func logCommands() []Command {
 			{Name: "build", Help: "the log of the last build instead"},
 			{Name: "access", Help: "the log of its requests instead"},
 		}},
-		{Name: "app build-logs", Summary: "Show the log of an app's last build", App: NeedsApp, Hidden: true, Run: appBuildLogs, Flags: []Flag{
+		{Name: "app build-logs", Summary: "Show the log of an app's last build", Who: Viewer, App: NeedsApp, Hidden: true, Run: appBuildLogs, Flags: []Flag{
 			{Name: "lines", Short: "n", Value: "N", Help: "how many lines (100)"},
 		}},
 	}
@@ -36,7 +36,7 @@ const maxLines = 10_000
 
 // LogQuery reads what a caller asked for, by the names of the flags of `app
 // logs`; a switch is given by any value.
-func LogQuery(ctx context.Context, p *platform.Platform, app string, value func(flag string) string) (hop3.LogQuery, error) {
+func LogQuery(ctx context.Context, p *platform.Platform, who platform.Actor, app string, value func(flag string) string) (hop3.LogQuery, error) {
 	q := hop3.LogQuery{Lines: 100, Grep: value("grep"), Build: value("build") != "", Access: value("access") != "", Follow: value("follow") != ""}
 	var err error
 	if text := value("since"); text != "" {
@@ -46,7 +46,7 @@ func LogQuery(ctx context.Context, p *platform.Platform, app string, value func(
 		}
 	}
 	if value("since-deploy") != "" {
-		deployed, err := p.LastDeploy(ctx, app)
+		deployed, err := p.LastDeploy(ctx, who, app)
 		if err != nil {
 			return q, err
 		}
@@ -127,7 +127,7 @@ func appLogs(ctx context.Context, c *Call) ([]api.Item, error) { return c.logs(c
 func appBuildLogs(ctx context.Context, c *Call) ([]api.Item, error) { return c.logs(ctx, true) }
 
 func (c *Call) logs(ctx context.Context, build bool) ([]api.Item, error) {
-	q, err := LogQuery(ctx, c.Platform, c.App, c.logFlag)
+	q, err := LogQuery(ctx, c.Platform, c.Actor(), c.App, c.logFlag)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (c *Call) logs(ctx context.Context, build bool) ([]api.Item, error) {
 			WithHint("Leave --follow out, or use ssh: `ssh -p <port> <host> logs -f --app <app>`.")
 	}
 	var lines []string
-	err = c.Platform.Logs(ctx, c.App, q, func(line platform.LogLine) error {
+	err = c.Platform.Logs(ctx, c.Actor(), c.App, q, func(line platform.LogLine) error {
 		lines = append(lines, line.String())
 		return nil
 	})
@@ -157,12 +157,12 @@ func (c *Call) logs(ctx context.Context, build bool) ([]api.Item, error) {
 // attachLogs writes the lines as they come, without colours where nobody asked
 // for a terminal.
 func attachLogs(ctx context.Context, c *Call, con Console) (exit int, err error) {
-	q, err := LogQuery(ctx, c.Platform, c.App, c.logFlag)
+	q, err := LogQuery(ctx, c.Platform, c.Actor(), c.App, c.logFlag)
 	if err != nil {
 		return 0, err
 	}
 	out, _ := con.Lines()
-	err = c.Platform.Logs(ctx, c.App, q, func(line platform.LogLine) error {
+	err = c.Platform.Logs(ctx, c.Actor(), c.App, q, func(line platform.LogLine) error {
 		text := line.String()
 		if con.Terminal == nil {
 			text = api.Plain(text)

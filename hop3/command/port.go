@@ -8,14 +8,14 @@ import (
 
 func portCommands() []Command {
 	return []Command{
-		{Name: "port list", Aliases: []string{"ports"}, Summary: "List the fixed ports of the host that apps have", Run: portList},
+		{Name: "port list", Aliases: []string{"ports"}, Summary: "List the fixed ports of the host that apps have", Who: User, Run: portList},
 	}
 }
 
 // portList says "claimed" of every port: whether the firewall lets anybody in
 // is not this server's to know.
 func portList(ctx context.Context, c *Call) ([]api.Item, error) {
-	claims, err := c.Platform.Ports(ctx)
+	claims, err := c.Platform.Ports(ctx, c.Actor())
 	if err != nil {
 		return nil, err
 	}

@@ -12,12 +12,12 @@ import (
 
 func previewCommands() []Command {
 	return []Command{
-		{Name: "preview list", Summary: "List an app's previews", App: NeedsApp, Run: previewList},
-		{Name: "preview remove", Summary: "Destroy the preview of a branch", Usage: "BRANCH", App: NeedsApp, Min: 1, Max: 1, Run: previewRemove},
-		{Name: "preview extend", Summary: "Let the preview of a branch last longer", Usage: "BRANCH", App: NeedsApp, Min: 1, Max: 1, Run: previewExtend,
+		{Name: "preview list", Summary: "List an app's previews", Who: Viewer, App: NeedsApp, Run: previewList},
+		{Name: "preview remove", Summary: "Destroy the preview of a branch", Who: Deployer, Usage: "BRANCH", App: NeedsApp, Min: 1, Max: 1, Run: previewRemove},
+		{Name: "preview extend", Summary: "Let the preview of a branch last longer", Who: Deployer, Usage: "BRANCH", App: NeedsApp, Min: 1, Max: 1, Run: previewExtend,
 			Flags: []Flag{{Name: "days", Value: "N", Help: "from now; the server's default if not said"}}},
-		{Name: "preview on", Summary: "Serve every other branch that is pushed", App: NeedsApp, Run: previewOn},
-		{Name: "preview off", Summary: "Serve other branches only with -o preview", App: NeedsApp, Run: previewOff},
+		{Name: "preview on", Summary: "Serve every other branch that is pushed", Who: Deployer, App: NeedsApp, Run: previewOn},
+		{Name: "preview off", Summary: "Serve other branches only with -o preview", Who: Deployer, App: NeedsApp, Run: previewOff},
 	}
 }
 
@@ -25,7 +25,7 @@ func previewCommands() []Command {
 var previewFlag = Flag{Name: "preview", Help: "those of the app's previews only"}
 
 func previewList(ctx context.Context, c *Call) ([]api.Item, error) {
-	all, err := c.Platform.Previews(ctx, c.App)
+	all, err := c.Platform.Previews(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (c *Call) changePreviewEnv(ctx context.Context, set hop3.Env, unset []strin
 
 // previewEnv is envShow for the variables of previews.
 func (c *Call) previewEnv(ctx context.Context) ([]api.Item, error) {
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}

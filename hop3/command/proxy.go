@@ -16,7 +16,7 @@ func proxyCommands() []Command {
 }
 
 func proxyShow(_ context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.ProxyStatus()
+	s, err := c.Platform.ProxyStatus(c.Actor())
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func proxyShow(_ context.Context, c *Call) ([]api.Item, error) {
 }
 
 func proxyCheck(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.ProxyStatus()
+	s, err := c.Platform.ProxyStatus(c.Actor())
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func proxyCheck(ctx context.Context, c *Call) ([]api.Item, error) {
 	if len(c.Args) > 0 {
 		name = c.Args[0]
 	}
-	if err := c.Platform.CheckProxy(ctx, name); err != nil {
+	if err := c.Platform.CheckProxy(ctx, c.Actor(), name); err != nil {
 		return nil, err
 	}
 	return []api.Item{api.Text("%s can serve all %d apps.", name, s.Apps)}, nil

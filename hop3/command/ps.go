@@ -11,13 +11,13 @@ import (
 
 func psCommands() []Command {
 	return []Command{
-		{Name: "ps", Summary: "Show an app's process types", App: NeedsApp, Run: ps},
-		{Name: "ps scale", Summary: "Say how many of a process run", Usage: "TYPE=COUNT…", App: NeedsApp, Min: 1, Max: Any, Run: psScale},
+		{Name: "ps", Summary: "Show an app's process types", Who: Viewer, App: NeedsApp, Run: ps},
+		{Name: "ps scale", Summary: "Say how many of a process run", Who: Deployer, Usage: "TYPE=COUNT…", App: NeedsApp, Min: 1, Max: Any, Run: psScale},
 	}
 }
 
 func ps(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}

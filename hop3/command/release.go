@@ -13,12 +13,12 @@ import (
 
 func releaseCommands() []Command {
 	return []Command{
-		{Name: "releases", Aliases: []string{"app releases"}, Summary: "List an app's releases", App: NeedsApp, Run: releases,
+		{Name: "releases", Aliases: []string{"app releases"}, Summary: "List an app's releases", Who: Viewer, App: NeedsApp, Run: releases,
 			Flags: []Flag{{Name: "lines", Short: "n", Value: "N", Help: "how many (20)"}}},
-		{Name: "releases show", Summary: "Show one release", Usage: "vN", App: NeedsApp, Min: 1, Max: 1, Run: releaseShow,
+		{Name: "releases show", Summary: "Show one release", Who: Viewer, Usage: "vN", App: NeedsApp, Min: 1, Max: 1, Run: releaseShow,
 			Flags: []Flag{{Name: "log", Help: "what was told to who made it"}}},
-		{Name: "releases switch", Summary: "Let a release serve that was pushed with no-switch", Usage: "vN", App: NeedsApp, Min: 1, Max: 1, Run: releaseSwitch},
-		{Name: "rollback", Aliases: []string{"app rollback"}, Summary: "Let an earlier release serve again", Usage: "[vN]", App: NeedsApp, Max: 1, Run: rollback,
+		{Name: "releases switch", Summary: "Let a release serve that was pushed with no-switch", Who: Deployer, Usage: "vN", App: NeedsApp, Min: 1, Max: 1, Run: releaseSwitch},
+		{Name: "rollback", Aliases: []string{"app rollback"}, Summary: "Let an earlier release serve again", Who: Deployer, Usage: "[vN]", App: NeedsApp, Max: 1, Run: rollback,
 			Flags: []Flag{{Name: "to", Value: "vN", Help: "which; the one before the live one if not said"}}},
 	}
 }
@@ -28,7 +28,7 @@ func releases(ctx context.Context, c *Call) ([]api.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := c.Platform.Releases(ctx, c.App)
+	all, err := c.Platform.Releases(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func releaseShow(ctx context.Context, c *Call) ([]api.Item, error) {
 	if c.Has("log") {
 		return releaseLog(ctx, c, n)
 	}
-	all, err := c.Platform.Releases(ctx, c.App)
+	all, err := c.Platform.Releases(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func releaseShow(ctx context.Context, c *Call) ([]api.Item, error) {
 
 func releaseLog(ctx context.Context, c *Call, number int) ([]api.Item, error) {
 	var lines []string
-	err := c.Platform.DeployLog(ctx, c.App, number, func(line string) error {
+	err := c.Platform.DeployLog(ctx, c.Actor(), c.App, number, func(line string) error {
 		lines = append(lines, line)
 		return nil
 	})

@@ -13,9 +13,9 @@ import (
 
 func runCommands() []Command {
 	return []Command{
-		{Name: "app run", Aliases: []string{"run"}, Summary: "Run a command in an app's environment", Usage: "COMMAND…", App: NeedsApp, Program: true, Min: 1, Max: Any,
+		{Name: "app run", Aliases: []string{"run"}, Summary: "Run a command in an app's environment", Who: Deployer, Usage: "COMMAND…", App: NeedsApp, Program: true, Min: 1, Max: Any,
 			Flags: append([]Flag{{Name: "input", Value: "TEXT", Help: "what the command reads"}}, consoleFlags()...), Run: appRun, Attach: attachRun},
-		{Name: "app shell", Aliases: []string{"shell"}, Summary: "Open a shell in an app's environment", App: NeedsApp,
+		{Name: "app shell", Aliases: []string{"shell"}, Summary: "Open a shell in an app's environment", Who: Deployer, App: NeedsApp,
 			Flags: append([]Flag{{Name: "type", Value: "PROCESS", Help: "tell it this process type (HOP3_PROCESS)"}}, consoleFlags()...), Run: appShell, Attach: attachShell},
 	}
 }
@@ -84,7 +84,7 @@ func attachShell(ctx context.Context, c *Call, con Console) (exit int, err error
 }
 
 func appShell(ctx context.Context, c *Call) ([]api.Item, error) {
-	if _, err := c.Platform.Store.App(ctx, c.App); err != nil {
+	if err := c.Platform.Authorize(ctx, c.Actor(), c.App, hop3.RoleDeployer); err != nil {
 		return nil, err
 	}
 	return nil, hop3.Errorf(hop3.CodeInvalid, "A shell needs a client that stays connected.").

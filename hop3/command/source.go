@@ -14,14 +14,14 @@ var branchFlag = Flag{Name: "branch", Value: "BRANCH", Help: "which to deploy; t
 
 func sourceCommands() []Command {
 	return []Command{
-		{Name: "app create", Aliases: []string{"app launch"}, Summary: "Create an app, empty or from the URL of a repository", Usage: "[NAME] [URL]", App: TakesApp, Max: 2, Run: appCreate, Flags: []Flag{
+		{Name: "app create", Aliases: []string{"app launch"}, Summary: "Create an app, empty or from the URL of a repository", Who: Creator, Usage: "[NAME] [URL]", App: TakesApp, Max: 2, Run: appCreate, Flags: []Flag{
 			branchFlag,
 			{Name: "env", Short: "e", Value: "KEY=VALUE", Help: "set a variable before the build"},
 			{Name: "no-stream", Help: "answer when all is done"},
 		}},
-		{Name: "app source", Summary: "Show or choose the repository an app is fetched from", Usage: "[URL]", App: NeedsApp, Max: 1, Run: appSource,
+		{Name: "app source", Summary: "Show or choose the repository an app is fetched from", Who: Deployer, Usage: "[URL]", App: NeedsApp, Max: 1, Run: appSource,
 			Flags: []Flag{{Name: "remove", Help: "fetch it from nowhere any more"}}},
-		{Name: "app fetch", Summary: "Deploy what is newest in an app's source", App: NeedsApp, Run: appFetch,
+		{Name: "app fetch", Summary: "Deploy what is newest in an app's source", Who: Deployer, App: NeedsApp, Run: appFetch,
 			Flags: []Flag{{Name: "no-stream", Help: "answer when all is done"}}},
 	}
 }
@@ -122,7 +122,7 @@ func appSource(ctx context.Context, c *Call) ([]api.Item, error) {
 			api.Summary("set the source of %s.", c.App),
 		}, nil
 	}
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func appSource(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func appFetch(ctx context.Context, c *Call) ([]api.Item, error) {
-	if s, err := c.Platform.AppStatus(ctx, c.App); err != nil || s.App.Source == "" {
+	if s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App); err != nil || s.App.Source == "" {
 		if err == nil {
 			err = hop3.Errorf(hop3.CodeConflict, "App '%s' has no source.", c.App).WithHint("'hop3 app source URL --app %s' gives it one.", c.App)
 		}

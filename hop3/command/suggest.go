@@ -70,16 +70,9 @@ func (c *Commands) visible() []string {
 // suggestApp adds the names of apps to an error, when it was the app that was
 // not found.
 func (c *Call) suggestApp(ctx context.Context, err error) error {
-	if _, missing := c.Platform.Store.App(ctx, c.App); missing == nil || errors.As(err, new(*Mistake)) {
+	names, listErr := c.Platform.AppNames(ctx, c.Actor())
+	if listErr != nil || slices.Contains(names, c.App) || errors.As(err, new(*Mistake)) {
 		return err
-	}
-	apps, listErr := c.Platform.Store.Apps(ctx)
-	if listErr != nil {
-		return err
-	}
-	var names []string
-	for _, a := range apps {
-		names = append(names, a.Name)
 	}
 	return &Mistake{Err: err, Typed: c.App, Candidates: nearest(c.App, names)}
 }

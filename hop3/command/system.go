@@ -10,7 +10,7 @@ import (
 
 func systemCommands() []Command {
 	return []Command{
-		{Name: "system info", Summary: "Show what the server is", Run: systemInfo},
+		{Name: "system info", Summary: "Show what the server is", Who: User, Run: systemInfo},
 		{Name: "system status", Summary: "Say how the server and its apps are", Who: Admin, Run: systemStatus,
 			Flags: []Flag{{Name: "json", Help: "as one object, for programs"}}},
 		{Name: "system logs", Summary: "Show the server's own log", Who: Admin, Run: systemLogs, Flags: []Flag{
@@ -23,12 +23,12 @@ func systemCommands() []Command {
 			{Name: "dry-run", Help: "only say what that would be"},
 			{Name: "all", Help: "keep of each app only the live release and the one before it"},
 		}},
-		{Name: "plugin list", Aliases: []string{"plugins"}, Summary: "List what is built into the server", Run: pluginList},
+		{Name: "plugin list", Aliases: []string{"plugins"}, Summary: "List what is built into the server", Who: User, Run: pluginList},
 	}
 }
 
 func systemInfo(ctx context.Context, c *Call) ([]api.Item, error) {
-	apps, err := c.Platform.Store.Apps(ctx)
+	names, err := c.Platform.AppNames(ctx, c.Actor())
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func systemInfo(ctx context.Context, c *Call) ([]api.Item, error) {
 	return []api.Item{
 		api.Text("Version: %s", c.commands.server.Version),
 		api.Text("Go: %s, %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
-		api.Text("Apps: %d, at <app>.%s", len(apps), s.BaseDomain),
+		api.Text("Apps: %d, at <app>.%s", len(names), s.BaseDomain),
 		api.Text("Ports: %s", ports(s.HTTPPort, s.HTTPSPort, s.SSHPort)),
 	}, nil
 }

@@ -13,7 +13,7 @@ import (
 
 func topCommands() []Command {
 	return []Command{
-		{Name: "top", Aliases: []string{"app top"}, Summary: "Show what is going on: requests, memory, CPU", App: TakesApp, Run: top, Flags: []Flag{
+		{Name: "top", Aliases: []string{"app top"}, Summary: "Show what is going on: requests, memory, CPU", Who: Viewer, App: TakesApp, Run: top, Flags: []Flag{
 			{Name: "lines", Short: "n", Value: "N", Help: "how many apps, the busiest (50)"},
 			{Name: "raw", Help: "bare numbers: seconds, bytes, cores"},
 		}},
@@ -33,7 +33,7 @@ func top(ctx context.Context, c *Call) ([]api.Item, error) {
 		}
 		most = n
 	}
-	rows, more, err := c.Platform.Top(ctx, c.App, most)
+	rows, more, err := c.Platform.Top(ctx, c.Actor(), c.App, most)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ func userCommands() []Command {
 		{Name: "user list", Summary: "List the accounts", Who: Admin, Run: userList},
 		{Name: "user show", Summary: "Show an account", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userShow},
 		{Name: "user set-password", Summary: "Change a password", Usage: "USERNAME PASSWORD", Who: Admin, Min: 2, Max: 2, Run: userSetPassword},
+		{Name: "user grant", Summary: "Give a user a role on every app", Usage: "USERNAME ROLE", Who: Admin, Min: 2, Max: 2, Run: userGrant},
+		{Name: "user revoke", Summary: "Take a user's role on every app back", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userRevoke},
 		{Name: "user grant-admin", Summary: "Make a user an administrator", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userGrantAdmin},
 		{Name: "user revoke-admin", Summary: "Take an administrator's rights away", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userRevokeAdmin},
 		{Name: "user enable", Summary: "Let a disabled user in again", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userEnable},
@@ -64,6 +66,21 @@ func userShow(ctx context.Context, c *Call) ([]api.Item, error) {
 
 func userSetPassword(ctx context.Context, c *Call) ([]api.Item, error) {
 	return c.done("Password of '%s' changed.", c.Platform.SetPassword(ctx, c.Actor(), c.Args[0], c.Args[1]))
+}
+
+func userGrant(ctx context.Context, c *Call) ([]api.Item, error) {
+	role, err := hop3.ParseRole(c.Args[1])
+	if err != nil {
+		return nil, err
+	}
+	if role == hop3.RoleAdmin {
+		return userGrantAdmin(ctx, c)
+	}
+	return c.done("User '%s' is "+role.String()+" of every app now.", c.Platform.SetRole(ctx, c.Actor(), c.Args[0], role))
+}
+
+func userRevoke(ctx context.Context, c *Call) ([]api.Item, error) {
+	return c.done("User '%s' has the roles now that teams and grants say.", c.Platform.SetRole(ctx, c.Actor(), c.Args[0], hop3.RoleNone))
 }
 
 func userGrantAdmin(ctx context.Context, c *Call) ([]api.Item, error) {

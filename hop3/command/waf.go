@@ -13,14 +13,14 @@ import (
 
 func wafCommands() []Command {
 	return []Command{
-		{Name: "waf status", Summary: "Show the apps that have a firewall", Run: wafStatus},
-		{Name: "waf logs", Summary: "Show what firewalls refused", Usage: "[APP]", Max: 1, Run: wafLogs,
+		{Name: "waf status", Summary: "Show the apps that have a firewall", Who: User, Run: wafStatus},
+		{Name: "waf logs", Summary: "Show what firewalls refused", Who: User, Usage: "[APP]", Max: 1, Run: wafLogs,
 			Flags: []Flag{{Name: "lines", Short: "n", Value: "N", Help: "how many, 100 unless said"}}},
-		{Name: "waf bans list", Aliases: []string{"waf bans"}, Summary: "List the clients that apps are closed to", Run: wafBans},
-		{Name: "waf bans clear", Summary: "Open an app to those it is closed to", Usage: "APP [ADDRESS]", Min: 1, Max: 2, Run: wafClear},
+		{Name: "waf bans list", Aliases: []string{"waf bans"}, Summary: "List the clients that apps are closed to", Who: User, Run: wafBans},
+		{Name: "waf bans clear", Summary: "Open an app to those it is closed to", Who: User, Usage: "APP [ADDRESS]", Min: 1, Max: 2, Run: wafClear},
 		{Name: "waf reconcile-bans", Summary: "Make the stored bans those in force", Who: Admin, Run: wafReconcile},
-		{Name: "network list", Aliases: []string{"networks"}, Summary: "List the networks that gates can be open to", Run: networkList},
-		{Name: "network show", Summary: "Show a network and whose gates are open to it", Usage: "NAME", Min: 1, Max: 1, Run: networkShow},
+		{Name: "network list", Aliases: []string{"networks"}, Summary: "List the networks that gates can be open to", Who: User, Run: networkList},
+		{Name: "network show", Summary: "Show a network and whose gates are open to it", Who: User, Usage: "NAME", Min: 1, Max: 1, Run: networkShow},
 		{Name: "network add", Summary: "Give addresses a name, or a name other addresses", Usage: "NAME CIDR…", Who: Admin, Min: 2, Max: Any, Run: networkAdd},
 		{Name: "network remove", Aliases: []string{"network rm"}, Summary: "Forget a network that no gate is open to", Usage: "NAME", Who: Admin, Min: 1, Max: 1, Run: networkRemove},
 	}
@@ -29,7 +29,7 @@ func wafCommands() []Command {
 // wafStatus says "-" of the port: the firewall is in the server itself, behind
 // whatever proxy stands in front, and needs none.
 func wafStatus(ctx context.Context, c *Call) ([]api.Item, error) {
-	list, err := c.Platform.Firewalls(ctx)
+	list, err := c.Platform.Firewalls(ctx, c.Actor())
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func wafLogs(ctx context.Context, c *Call) ([]api.Item, error) {
 		}
 	}
 	app := strings.Join(c.Args, "")
-	events, err := c.Platform.FirewallEvents(ctx, app, n)
+	events, err := c.Platform.FirewallEvents(ctx, c.Actor(), app, n)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func wafLogs(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func wafBans(ctx context.Context, c *Call) ([]api.Item, error) {
-	bans, err := c.Platform.Bans(ctx)
+	bans, err := c.Platform.Bans(ctx, c.Actor())
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func wafClear(ctx context.Context, c *Call) ([]api.Item, error) {
 	if len(c.Args) > 1 {
 		source = c.Args[1]
 	}
-	n, err := c.Platform.ClearBans(ctx, c.Args[0], source)
+	n, err := c.Platform.ClearBans(ctx, c.Actor(), c.Args[0], source)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func networkList(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func networkShow(ctx context.Context, c *Call) ([]api.Item, error) {
-	n, apps, err := c.Platform.Network(ctx, c.Args[0])
+	n, apps, err := c.Platform.Network(ctx, c.Actor(), c.Args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func networkShow(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func networkAdd(ctx context.Context, c *Call) ([]api.Item, error) {
-	n, err := c.Platform.AddNetwork(ctx, c.Args[0], c.Args[1:])
+	n, err := c.Platform.AddNetwork(ctx, c.Actor(), c.Args[0], c.Args[1:])
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func networkAdd(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func networkRemove(ctx context.Context, c *Call) ([]api.Item, error) {
-	if err := c.Platform.RemoveNetwork(ctx, c.Args[0]); err != nil {
+	if err := c.Platform.RemoveNetwork(ctx, c.Actor(), c.Args[0]); err != nil {
 		return nil, err
 	}
 	return []api.Item{api.Text("The network '%s' is no more.", c.Args[0]), api.Summary("removed network %s.", c.Args[0])}, nil

@@ -10,11 +10,11 @@ import (
 
 func webhookCommands() []Command {
 	return []Command{
-		{Name: "webhook create", Summary: "Let a git host say when to deploy", App: NeedsApp, Run: webhookCreate},
-		{Name: "webhook show", Summary: "Show an app's webhook", App: NeedsApp, Run: webhookShow},
-		{Name: "webhook rotate", Summary: "Give a webhook another secret", App: NeedsApp, Run: webhookRotate},
-		{Name: "webhook remove", Summary: "Take no messages for an app any more", App: NeedsApp, Run: webhookRemove},
-		{Name: "webhook log", Summary: "Show what git hosts said and what came of it", App: NeedsApp, Run: webhookLog,
+		{Name: "webhook create", Summary: "Let a git host say when to deploy", Who: Deployer, App: NeedsApp, Run: webhookCreate},
+		{Name: "webhook show", Summary: "Show an app's webhook", Who: Deployer, App: NeedsApp, Run: webhookShow},
+		{Name: "webhook rotate", Summary: "Give a webhook another secret", Who: Deployer, App: NeedsApp, Run: webhookRotate},
+		{Name: "webhook remove", Summary: "Take no messages for an app any more", Who: Deployer, App: NeedsApp, Run: webhookRemove},
+		{Name: "webhook log", Summary: "Show what git hosts said and what came of it", Who: Viewer, App: NeedsApp, Run: webhookLog,
 			Flags: []Flag{{Name: "lines", Short: "n", Value: "N", Help: "how many (20)"}}},
 	}
 }
@@ -41,7 +41,7 @@ func (c *Call) setWebhook(ctx context.Context, replace bool) ([]api.Item, error)
 }
 
 func webhookShow(ctx context.Context, c *Call) ([]api.Item, error) {
-	s, err := c.Platform.AppStatus(ctx, c.App)
+	s, err := c.Platform.AppStatus(ctx, c.Actor(), c.App)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func webhookLog(ctx context.Context, c *Call) ([]api.Item, error) {
 
 // deliveries returns a table of the last messages, nothing when there is none.
 func (c *Call) deliveries(ctx context.Context, n int) ([]api.Item, error) {
-	all, err := c.Platform.Deliveries(ctx, c.App, n)
+	all, err := c.Platform.Deliveries(ctx, c.Actor(), c.App, n)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}

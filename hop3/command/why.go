@@ -13,7 +13,7 @@ import (
 
 func whyCommands() []Command {
 	return []Command{
-		{Name: "why", Summary: "Say why a request failed, or list those that did", Usage: "[REQUEST-ID]", App: TakesApp, Max: 1, Run: why, Flags: []Flag{
+		{Name: "why", Summary: "Say why a request failed, or list those that did", Who: Viewer, Usage: "[REQUEST-ID]", App: TakesApp, Max: 1, Run: why, Flags: []Flag{
 			{Name: "lines", Short: "n", Value: "N", Help: "how many failed requests of the app (20)"},
 		}},
 	}
@@ -34,7 +34,7 @@ func why(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func whyRequest(ctx context.Context, c *Call, id string) ([]api.Item, error) {
-	all, err := c.Platform.Why(ctx, id)
+	all, err := c.Platform.Why(ctx, c.Actor(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func whyApp(ctx context.Context, c *Call) ([]api.Item, error) {
 			return nil, hop3.Errorf(hop3.CodeInvalid, "--lines wants a number of 1 or more, not %.40q", text)
 		}
 	}
-	found, err := c.Platform.FailedRequests(ctx, c.App, min(n, maxFailures))
+	found, err := c.Platform.FailedRequests(ctx, c.Actor(), c.App, min(n, maxFailures))
 	if err != nil {
 		return nil, err
 	}

@@ -43,9 +43,11 @@ type Database interface {
 
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
+	UseToken(ctx context.Context, id string, expires time.Time) (first bool, err error)
 
 	CronDatabase
 	WebhookDatabase
+	RightsDatabase
 	FirewallDatabase
 
 	Close() error
@@ -73,6 +75,8 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"rivals for ports: one wins", (*storeStory).portRace},
 		{"deleting an app takes all that hangs on it", (*storeStory).deleteApp},
 		{"users have keys", (*storeStory).usersAndKeys},
+		{"teams and grants make rights", (*storeStory).teamsAndGrants},
+		{"tokens have names", (*storeStory).apiTokens},
 		{"revoked tokens stay revoked", (*storeStory).tokens},
 		{"cron runs come back", (*storeStory).cronRoundTrip},
 		{"what cron runs do not exist is not found", (*storeStory).cronNotFound},

@@ -14,7 +14,8 @@ import (
 func (s *storeStory) roundTrip() {
 	var app hop3.App
 	s.fill(reflect.ValueOf(&app).Elem())
-	app.Name = "blog"
+	app.Name, app.Team = "blog", "writers"
+	s.ok(s.db.CreateTeam(s.ctx, "writers"))
 	s.ok(s.db.CreateApp(s.ctx, app))
 	gotApp, err := s.db.App(s.ctx, "blog")
 	s.ok(err)

@@ -68,6 +68,14 @@ func (s *storeStory) tokens() {
 	s.same(revoked(id), true)
 	s.same(revoked("unknown"), false)
 
+	use := func(id string) bool {
+		s.Helper()
+		first, err := s.db.UseToken(s.ctx, id, time.Now().Add(time.Hour))
+		s.ok(err)
+		return first
+	}
+	s.same([]bool{use("link"), use("link"), use(id), revoked("link")}, []bool{true, false, false, true})
+
 	s.ok(s.db.RevokeToken(s.ctx, "old", time.Now().Add(-24*time.Hour)))
 	s.ok(s.db.RevokeToken(s.ctx, "new", time.Now().Add(time.Hour)))
 	s.same(revoked("old"), false) // it proves nothing any more, so it is forgotten

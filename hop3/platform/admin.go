@@ -148,7 +148,7 @@ func credential(a hop3.Account, login string) []string {
 // Credentials returns the app's admin account, nil when the server made none.
 // That it was looked at is logged.
 func (p *Platform) Credentials(ctx context.Context, who Actor, name string) (*hop3.Account, error) {
-	app, err := p.Store.App(ctx, name)
+	app, _, err := p.app(ctx, who, name, hop3.RoleDeployer)
 	if err != nil || app.Admin == nil {
 		return nil, err
 	}

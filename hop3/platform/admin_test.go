@@ -105,7 +105,7 @@ func TestAccountsAreMadeOnce(t *testing.T) {
 	if a, err := w.Credentials(t.Context(), alice, "blog"); err != nil || a.Password != password || !a.Shown {
 		t.Errorf("the credentials are %+v, %v", a, err)
 	}
-	if vars, err := w.Env(t.Context(), "blog"); err != nil || vars["HOP3_ADMIN_PASSWORD"] != "" {
+	if vars, err := w.Env(t.Context(), alice, "blog"); err != nil || vars["HOP3_ADMIN_PASSWORD"] != "" {
 		t.Errorf("the password is among the app's variables: %v, %v", vars, err)
 	}
 }
@@ -146,18 +146,18 @@ func TestSmokeTest(t *testing.T) {
 		"AssertionError": "Smoke test FAILED",
 	} {
 		say = text
-		if c, err := w.CheckApp(t.Context(), "blog"); err != nil || c.Passed || c.Summary() != want || !slices.Equal(c.Output, []string{text}) {
+		if c, err := w.CheckApp(t.Context(), alice, "blog"); err != nil || c.Passed || c.Summary() != want || !slices.Equal(c.Output, []string{text}) {
 			t.Errorf("%s: %+v, %v", text, c, err)
 		}
 	}
 	fail = errors.New("no python3")
-	if c, err := w.CheckApp(t.Context(), "blog"); err != nil || c.Passed || !strings.Contains(c.Summary(), "FAILED: ") {
+	if c, err := w.CheckApp(t.Context(), alice, "blog"); err != nil || c.Passed || !strings.Contains(c.Summary(), "FAILED: ") {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := w.declaring("shop", "one", ""); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := w.CheckApp(t.Context(), "shop"); err != nil || c.Ran || c.Passed {
+	if c, err := w.CheckApp(t.Context(), alice, "shop"); err != nil || c.Ran || c.Passed {
 		t.Errorf("without a check: %+v, %v", c, err)
 	}
 }

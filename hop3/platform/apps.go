@@ -8,12 +8,6 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// Actor is who asks: a user, or the host's administrator.
-type Actor struct {
-	Username string
-	Admin    bool
-}
-
 // AppStatus is what there is to know of an app.
 type AppStatus struct {
 	App       hop3.App
@@ -28,9 +22,10 @@ type AppStatus struct {
 	Problems []string
 }
 
-// Apps returns the status of every app, ordered by name.
-func (p *Platform) Apps(ctx context.Context) ([]AppStatus, error) {
-	apps, err := p.Store.Apps(ctx)
+// Apps returns the status of every app that the caller may see, ordered by
+// name.
+func (p *Platform) Apps(ctx context.Context, who Actor) ([]AppStatus, error) {
+	apps, err := p.visible(ctx, who)
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +35,16 @@ func (p *Platform) Apps(ctx context.Context) ([]AppStatus, error) {
 		if err != nil {
 			return nil, err
 		}
+		s.App = withoutSecrets(s.App)
 		all = append(all, s)
 	}
 	return all, nil
 }
 
-// AppStatus returns the status of one app.
-func (p *Platform) AppStatus(ctx context.Context, name string) (AppStatus, error) {
-	app, err := p.Store.App(ctx, name)
+// AppStatus returns the status of one app, without its secrets for who may
+// only see it.
+func (p *Platform) AppStatus(ctx context.Context, who Actor, name string) (AppStatus, error) {
+	app, role, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil {
 		return AppStatus{}, err
 	}
@@ -56,6 +53,9 @@ func (p *Platform) AppStatus(ctx context.Context, name string) (AppStatus, error
 	s, err := p.status(ctx, app, p.Prober.Diagnose)
 	if err == nil && app.Awake() {
 		s.Problems = append(s.Problems, p.certificateTroubles(ctx, s.Release.Hosts)...)
+	}
+	if role < hop3.RoleDeployer {
+		s.App = withoutSecrets(s.App)
 	}
 	return s, err
 }
@@ -111,7 +111,11 @@ func (p *Platform) CreateApp(ctx context.Context, who Actor, name string) (hop3.
 		return hop3.App{}, hop3.Errorf(hop3.CodeInvalid, "'%s' cannot be an app's name: those with two dashes in a row are for previews", name).
 			WithHint("`git push -o preview` to an app makes a preview of a branch.")
 	}
-	return p.createApp(ctx, hop3.App{Name: name, CreatedBy: who.Username})
+	team, err := p.teamForNew(ctx, who, name)
+	if err != nil {
+		return hop3.App{}, err
+	}
+	return p.createApp(ctx, hop3.App{Name: name, Team: team, CreatedBy: who.Username})
 }
 
 // createApp stores an app whose name was checked.
@@ -126,12 +130,13 @@ func (p *Platform) createApp(ctx context.Context, app hop3.App) (hop3.App, error
 	return p.Store.App(ctx, app.Name)
 }
 
-// ensureApp creates the app when there is none and reports whether it did.
+// ensureApp creates the app when there is none and reports whether it did. One
+// that the caller may not see is a name that is taken.
 func (p *Platform) ensureApp(ctx context.Context, who Actor, name string, out hop3.Output) (created bool, err error) {
 	if err := hop3.ValidateAppName(name); err != nil {
 		return false, err
 	}
-	app, err := p.Store.App(ctx, name)
+	app, _, err := p.app(ctx, who, name, hop3.RoleDeployer)
 	if err == nil && app.Preview != nil {
 		return false, isPreview(app)
 	}
@@ -140,7 +145,7 @@ func (p *Platform) ensureApp(ctx context.Context, who Actor, name string, out ho
 	}
 	_, err = p.CreateApp(ctx, who, name)
 	if hop3.CodeOf(err) == hop3.CodeConflict {
-		if _, again := p.Store.App(ctx, name); again == nil {
+		if again := p.may(ctx, who, name, hop3.RoleDeployer); again == nil {
 			return false, nil // somebody else was faster
 		}
 	}

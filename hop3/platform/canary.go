@@ -38,8 +38,8 @@ type CanaryStatus struct {
 
 // Canary returns how the release of the app fares that is tried out, or a
 // CodeNotFound error when none is.
-func (p *Platform) Canary(ctx context.Context, name string) (CanaryStatus, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) Canary(ctx context.Context, who Actor, name string) (CanaryStatus, error) {
+	app, _, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil {
 		return CanaryStatus{}, err
 	}
@@ -55,7 +55,7 @@ func (p *Platform) Canary(ctx context.Context, name string) (CanaryStatus, error
 // DecideCanary ends a canary before its time: its release serves all, or is
 // taken back.
 func (p *Platform) DecideCanary(ctx context.Context, who Actor, name string, promote bool) error {
-	if _, err := p.Store.App(ctx, name); err != nil {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
 		return err
 	}
 	t := p.running.trialOf(name)

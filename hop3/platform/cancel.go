@@ -58,7 +58,7 @@ func (p *Platform) numbered(u *underway, release int) {
 // is gone, with the number of the release, 0 if it had none. When there is
 // nothing to cancel, or it was too late, that is a CodeConflict error.
 func (p *Platform) CancelDeploy(ctx context.Context, who Actor, app string) (int, error) {
-	if _, err := p.Store.App(ctx, app); err != nil {
+	if err := p.may(ctx, who, app, hop3.RoleDeployer); err != nil {
 		return 0, err
 	}
 	why := hop3.Errorf(hop3.CodeCanceled, "canceled by %s", who.Username)

@@ -92,7 +92,7 @@ func TestDeployLog_KeepsWhatWasTold(t *testing.T) {
 	}
 	logOf := func(number int) string {
 		var b strings.Builder
-		err := w.DeployLog(t.Context(), "blog", number, func(line string) error {
+		err := w.DeployLog(t.Context(), alice, "blog", number, func(line string) error {
 			b.WriteString(line)
 			return nil
 		})
@@ -107,7 +107,7 @@ func TestDeployLog_KeepsWhatWasTold(t *testing.T) {
 	if log := logOf(2); !strings.HasSuffix(log, "the compiler is unhappy") {
 		t.Errorf("the log of v2 is %q", log)
 	}
-	if err := w.DeployLog(t.Context(), "blog", 7, nil); hop3.CodeOf(err) != hop3.CodeNotFound {
+	if err := w.DeployLog(t.Context(), alice, "blog", 7, nil); hop3.CodeOf(err) != hop3.CodeNotFound {
 		t.Errorf("got %v", err)
 	}
 	dir := filepath.Join(w.logDir("blog"), deployLogs)

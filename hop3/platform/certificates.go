@@ -19,16 +19,16 @@ type HostCertificate struct {
 
 // Certificates returns what is known of the certificates of an app's hosts, or
 // of those of all apps when app is "".
-func (p *Platform) Certificates(ctx context.Context, app string) ([]HostCertificate, error) {
+func (p *Platform) Certificates(ctx context.Context, who Actor, app string) ([]HostCertificate, error) {
 	var apps []hop3.App
 	if app == "" {
-		all, err := p.Store.Apps(ctx)
+		all, err := p.visible(ctx, who)
 		if err != nil {
 			return nil, err
 		}
 		apps = all
 	} else {
-		one, err := p.Store.App(ctx, app)
+		one, _, err := p.app(ctx, who, app, hop3.RoleViewer)
 		if err != nil {
 			return nil, err
 		}
@@ -60,8 +60,14 @@ func (p *Platform) liveHosts(ctx context.Context, app hop3.App) ([]string, error
 // when app is "": for those that have none, or one that ends within a time, or
 // all with force. It waits, says how each went, and returns an error when one
 // failed. What users brought is left alone.
-func (p *Platform) RenewCertificates(ctx context.Context, app string, within time.Duration, force bool, out hop3.Output) error {
-	certificates, err := p.Certificates(ctx, app)
+func (p *Platform) RenewCertificates(ctx context.Context, who Actor, app string, within time.Duration, force bool, out hop3.Output) error {
+	certificates, err := p.Certificates(ctx, who, app)
+	if err == nil && app != "" {
+		err = p.may(ctx, who, app, hop3.RoleDeployer)
+	}
+	if err == nil && app == "" {
+		certificates = slices.DeleteFunc(certificates, func(c HostCertificate) bool { return p.may(ctx, who, c.App, hop3.RoleDeployer) != nil })
+	}
 	if err != nil {
 		return err
 	}
@@ -147,7 +153,10 @@ func (p *Platform) tellAddresses(ctx context.Context, host string, out hop3.Outp
 }
 
 // AddCertificate has an app use a certificate that its user brings.
-func (p *Platform) AddCertificate(ctx context.Context, name string, chain, key []byte) (hop3.Certificate, error) {
+func (p *Platform) AddCertificate(ctx context.Context, who Actor, name string, chain, key []byte) (hop3.Certificate, error) {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return hop3.Certificate{}, err
+	}
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return hop3.Certificate{}, err
@@ -169,8 +178,8 @@ func (p *Platform) AddCertificate(ctx context.Context, name string, chain, key [
 
 // RemoveCertificate takes away those the app's user brought that are good for a
 // host, which then gets one like others do.
-func (p *Platform) RemoveCertificate(ctx context.Context, name, host string) error {
-	if _, err := p.Store.App(ctx, name); err != nil {
+func (p *Platform) RemoveCertificate(ctx context.Context, who Actor, name, host string) error {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
 		return err
 	}
 	return p.Certs.RemoveCustom(name, idn.Normalize(host))

@@ -59,7 +59,10 @@ func (c Check) Summary() string {
 }
 
 // CheckApp runs the smoke test of an app that runs.
-func (p *Platform) CheckApp(ctx context.Context, name string) (Check, error) {
+func (p *Platform) CheckApp(ctx context.Context, who Actor, name string) (Check, error) {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return Check{}, err
+	}
 	unlock, app, live, err := p.lockLive(ctx, name)
 	if err != nil {
 		return Check{}, err

@@ -19,8 +19,8 @@ type CronStatus struct {
 
 // CronEntries returns the cron entries of an app's live release, none when it
 // has no release.
-func (p *Platform) CronEntries(ctx context.Context, name string) ([]CronStatus, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) CronEntries(ctx context.Context, who Actor, name string) ([]CronStatus, error) {
+	app, _, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil || app.Live == 0 {
 		return nil, err
 	}
@@ -56,8 +56,8 @@ func (p *Platform) CronEntries(ctx context.Context, name string) ([]CronStatus, 
 // is known of it by then is returned: EndedAt is zero, and so is ID while it
 // waits for other runs. It returns a CodeConflict error when the entry runs
 // already and does not allow that.
-func (p *Platform) RunCron(ctx context.Context, _ Actor, name, entry string, out io.Writer) (hop3.CronRun, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) RunCron(ctx context.Context, who Actor, name, entry string, out io.Writer) (hop3.CronRun, error) {
+	app, _, err := p.app(ctx, who, name, hop3.RoleDeployer)
 	if err == nil && app.Live == 0 {
 		err = hop3.Errorf(hop3.CodeConflict, "App '%s' has never been deployed.", name)
 	}
@@ -94,7 +94,10 @@ func (p *Platform) RunCron(ctx context.Context, _ Actor, name, entry string, out
 // CronRuns returns the last n runs of an entry, of all entries of the app when
 // it is "", newest first. An entry that the app does not have any more may
 // still have runs.
-func (p *Platform) CronRuns(ctx context.Context, name, entry string, n int) ([]hop3.CronRun, error) {
+func (p *Platform) CronRuns(ctx context.Context, who Actor, name, entry string, n int) ([]hop3.CronRun, error) {
+	if err := p.may(ctx, who, name, hop3.RoleViewer); err != nil {
+		return nil, err
+	}
 	runs, err := p.Store.CronRuns(ctx, name, entry, n)
 	if err != nil || len(runs) > 0 || entry == "" {
 		return runs, err
@@ -115,7 +118,10 @@ func (p *Platform) CronRuns(ctx context.Context, name, entry string, n int) ([]h
 }
 
 // CronLog calls line with each line that a run wrote, as people may see it.
-func (p *Platform) CronLog(ctx context.Context, name string, id int64, line func(string) error) (hop3.CronRun, error) {
+func (p *Platform) CronLog(ctx context.Context, who Actor, name string, id int64, line func(string) error) (hop3.CronRun, error) {
+	if err := p.may(ctx, who, name, hop3.RoleViewer); err != nil {
+		return hop3.CronRun{}, err
+	}
 	run, err := p.Store.CronRun(ctx, name, id)
 	if err != nil || run.LogFile == "" {
 		return run, err

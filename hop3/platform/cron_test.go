@@ -125,7 +125,7 @@ func (w *cronWorld) none() {
 // history is the runs of blog, newest first: "cron.1 05:07 v1 exit 0".
 func (w *cronWorld) history() []string {
 	w.t.Helper()
-	runs, err := w.CronRuns(w.t.Context(), "blog", "", 100)
+	runs, err := w.CronRuns(w.t.Context(), alice, "blog", "", 100)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -428,7 +428,7 @@ func TestCron_APersonRunsAnEntry(t *testing.T) {
 		t.Errorf("%d bytes came out", out.Len())
 	}
 	var lines []string
-	if _, err := w.CronLog(ctx, "blog", run.ID, func(line string) error { lines = append(lines, line); return nil }); err != nil {
+	if _, err := w.CronLog(ctx, alice, "blog", run.ID, func(line string) error { lines = append(lines, line); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Join(lines, "\n")
@@ -441,7 +441,7 @@ func TestCron_APersonRunsAnEntry(t *testing.T) {
 	if _, err := w.RunCron(ctx, alice, "blog", "cron.2", io.Discard); err == nil || err.Error() != "App 'blog' has no cron entry 'cron.2'.\nIt has: cron.1." {
 		t.Errorf("an entry that is not there: %v", err)
 	}
-	entries, err := w.CronEntries(ctx, "blog")
+	entries, err := w.CronEntries(ctx, alice, "blog")
 	if err != nil || len(entries) != 1 || entries[0].Last.Exit != 7 || entries[0].Zone != "UTC" || entries[0].Next.Format(time.DateTime) != "2027-01-01 00:00:00" {
 		t.Errorf("the entries are %+v, %v", entries, err)
 	}
@@ -456,7 +456,7 @@ func TestCron_APersonRunsAnEntry(t *testing.T) {
 	if left, _ := os.ReadDir(filepath.Join(w.logDir("blog"), "cron")); len(left) != cronKept || len(w.history()) != cronKept {
 		t.Errorf("%d logs and %d runs are kept", len(left), len(w.history()))
 	}
-	if _, err := w.CronLog(ctx, "blog", run.ID, nil); hop3.CodeOf(err) != hop3.CodeNotFound {
+	if _, err := w.CronLog(ctx, alice, "blog", run.ID, nil); hop3.CodeOf(err) != hop3.CodeNotFound {
 		t.Errorf("the log of a forgotten run: %v", err)
 	}
 }
@@ -506,7 +506,7 @@ func TestCron_TimeZones(t *testing.T) {
 	w.turns("2026-03-04 06:00:00")
 	w.begins("y")[0].exit <- 0
 	w.none()
-	entries, err := w.CronEntries(ctx, "blog")
+	entries, err := w.CronEntries(ctx, alice, "blog")
 	if err != nil || entries[0].Zone != "America/New_York" || entries[0].Next.Format("01-02 15:04") != "03-05 01:00" {
 		t.Errorf("the entries are %+v, %v", entries, err)
 	}

@@ -50,7 +50,7 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 	}
 	if created {
 		unlock() // undoing takes the lock itself
-		if undoErr := p.undoCreated(context.WithoutCancel(ctx), who, req.App); undoErr != nil {
+		if undoErr := p.undoCreated(context.WithoutCancel(ctx), req.App); undoErr != nil {
 			p.Logger.Warn("undoing a deploy of nothing", zap.String("app", req.App), zap.Error(undoErr))
 		}
 	}

@@ -120,7 +120,7 @@ func TestSetEnvIsAllOrNothing(t *testing.T) {
 	if _, err := w.SetEnv(t.Context(), alice, "blog", hop3.Env{"A": "1"}, nil, w.out); err == nil {
 		t.Fatal("no error")
 	}
-	if env, _ := w.Env(t.Context(), "blog"); len(env) != 0 {
+	if env, _ := w.Env(t.Context(), alice, "blog"); len(env) != 0 {
 		t.Errorf("the refused variable is stored: %v", env)
 	}
 	w.serves(1)

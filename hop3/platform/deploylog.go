@@ -88,7 +88,10 @@ func (p *Platform) pruneDeployLogs(app string) error {
 // DeployLog calls line with each line of what was told to who made a release.
 // It returns a CodeNotFound error when there is no such release, or its log is
 // not kept any more.
-func (p *Platform) DeployLog(ctx context.Context, app string, number int, line func(string) error) error {
+func (p *Platform) DeployLog(ctx context.Context, who Actor, app string, number int, line func(string) error) error {
+	if err := p.may(ctx, who, app, hop3.RoleViewer); err != nil {
+		return err
+	}
 	if _, err := p.Store.Release(ctx, app, number); err != nil {
 		return err
 	}

@@ -26,8 +26,8 @@ type Comparison struct {
 // Of variables it tells the names only: their values may be secrets. With to 0
 // it is the live release, with from 0 the one that served before that. It
 // returns a CodeNotFound error when there is no such release.
-func (p *Platform) Diff(ctx context.Context, name string, from, to int) (Comparison, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) Diff(ctx context.Context, who Actor, name string, from, to int) (Comparison, error) {
+	app, _, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil {
 		return Comparison{}, err
 	}

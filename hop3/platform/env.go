@@ -38,10 +38,13 @@ type EnvChange struct {
 }
 
 // Env returns the variables set for the app.
-func (p *Platform) Env(ctx context.Context, name string) (hop3.Env, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) Env(ctx context.Context, who Actor, name string) (hop3.Env, error) {
+	app, role, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil {
 		return nil, err
+	}
+	if role < hop3.RoleDeployer {
+		return redacted(app.Env), nil
 	}
 	return app.Env.Clone(), nil
 }
@@ -56,6 +59,9 @@ func (p *Platform) SetEnv(ctx context.Context, who Actor, name string, set hop3.
 // editEnv is SetEnv of what edit makes of the variables in force: those of the
 // live release, or those set so far.
 func (p *Platform) editEnv(ctx context.Context, who Actor, name string, edit func(current hop3.Env) (set hop3.Env, unset []string, err error), out hop3.Output) (EnvChange, error) {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return EnvChange{}, err
+	}
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return EnvChange{}, err

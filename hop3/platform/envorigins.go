@@ -71,8 +71,8 @@ func storedEnv(r hop3.Release) hop3.Env {
 // LiveEnv returns what the processes of a running app have, but for what only
 // an instance has, and the name of the runtime that gave it to them. When
 // nothing of the app runs, that is a CodeInvalid error.
-func (p *Platform) LiveEnv(ctx context.Context, name string) (hop3.Env, string, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) LiveEnv(ctx context.Context, who Actor, name string) (hop3.Env, string, error) {
+	app, _, err := p.app(ctx, who, name, hop3.RoleDeployer)
 	if err != nil {
 		return nil, "", err
 	}
@@ -96,8 +96,8 @@ type EnvVar struct {
 // with where it comes from, in order of that and of the keys; before the first
 // deploy, what is set so far. What only an instance has, such as its PORT, is
 // not among it.
-func (p *Platform) EnvOrigins(ctx context.Context, name string) ([]EnvVar, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) EnvOrigins(ctx context.Context, who Actor, name string) ([]EnvVar, error) {
+	app, role, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +119,9 @@ func (p *Platform) EnvOrigins(ctx context.Context, name string) ([]EnvVar, error
 				origins[key] = hop3.OriginServer
 			}
 		}
+	}
+	if role < hop3.RoleDeployer {
+		vars = redacted(vars)
 	}
 	var out []EnvVar
 	for key, value := range vars {

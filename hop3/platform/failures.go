@@ -22,8 +22,8 @@ type Failures interface {
 
 // FailedRequests returns the last n requests that an app did not answer, the
 // newest first, with nothing in them that drives a terminal.
-func (p *Platform) FailedRequests(ctx context.Context, name string, n int) ([]hop3.Failure, error) {
-	if _, err := p.Store.App(ctx, name); err != nil {
+func (p *Platform) FailedRequests(ctx context.Context, who Actor, name string, n int) ([]hop3.Failure, error) {
+	if err := p.may(ctx, who, name, hop3.RoleViewer); err != nil {
 		return nil, err
 	}
 	if p.Failures == nil {
@@ -56,13 +56,13 @@ func (p *Platform) forgetFailures(app string) error {
 // failuresOf returns the failures of an id, as far as their apps are there. An
 // id that does not exist, and one of an app that is not for this user, are the
 // same error.
-func (p *Platform) failuresOf(ctx context.Context, id string) ([]hop3.Failure, error) {
+func (p *Platform) failuresOf(ctx context.Context, who Actor, id string) ([]hop3.Failure, error) {
 	var found []hop3.Failure
 	kept := hop3.FailureKeeping{}
 	if p.Failures != nil {
 		kept = p.Failures.Keeping()
 		for _, f := range p.Failures.Find(id) {
-			_, err := p.Store.App(ctx, f.App)
+			err := p.may(ctx, who, f.App, hop3.RoleViewer)
 			if err != nil && hop3.CodeOf(err) != hop3.CodeNotFound {
 				return nil, err
 			}

@@ -84,7 +84,7 @@ func (p *Platform) Networks(ctx context.Context) ([]hop3.Network, error) {
 }
 
 // Network returns a named network and the apps whose gates are open to it.
-func (p *Platform) Network(ctx context.Context, name string) (n hop3.Network, apps []string, err error) {
+func (p *Platform) Network(ctx context.Context, who Actor, name string) (n hop3.Network, apps []string, err error) {
 	list, err := p.Store.Networks(ctx)
 	if err != nil {
 		return n, nil, err
@@ -93,7 +93,7 @@ func (p *Platform) Network(ctx context.Context, name string) (n hop3.Network, ap
 	if i < 0 {
 		return n, nil, hop3.Errorf(hop3.CodeNotFound, "There is no network '%.80s'.", printable(name)).WithHint("`hop3 networks` lists those that there are.")
 	}
-	live, err := p.liveFirewalls(ctx)
+	live, err := p.liveFirewalls(ctx, who)
 	for _, r := range live {
 		if slices.Contains(r.WAF.Networks(), name) {
 			apps = append(apps, r.App)
@@ -104,7 +104,10 @@ func (p *Platform) Network(ctx context.Context, name string) (n hop3.Network, ap
 
 // AddNetwork gives addresses a name, or a name other addresses. Gates that name
 // it have them at once.
-func (p *Platform) AddNetwork(ctx context.Context, name string, cidrs []string) (hop3.Network, error) {
+func (p *Platform) AddNetwork(ctx context.Context, who Actor, name string, cidrs []string) (hop3.Network, error) {
+	if err := adminOnly(who); err != nil {
+		return hop3.Network{}, err
+	}
 	n := hop3.Network{Name: name}
 	if err := hop3.ValidateNetworkName(name); err != nil {
 		return n, err
@@ -129,10 +132,13 @@ func (p *Platform) AddNetwork(ctx context.Context, name string, cidrs []string) 
 const mostCIDRs = 1000
 
 // RemoveNetwork forgets a network that no gate of a live release names.
-func (p *Platform) RemoveNetwork(ctx context.Context, name string) error {
+func (p *Platform) RemoveNetwork(ctx context.Context, who Actor, name string) error {
+	if err := adminOnly(who); err != nil {
+		return err
+	}
 	p.networks.Lock()
 	defer p.networks.Unlock()
-	_, apps, err := p.Network(ctx, name)
+	_, apps, err := p.Network(ctx, who, name)
 	if err != nil {
 		return err
 	}
@@ -146,9 +152,10 @@ func (p *Platform) RemoveNetwork(ctx context.Context, name string) error {
 	return p.loadNetworks(context.WithoutCancel(ctx))
 }
 
-// liveFirewalls returns the live releases that have a firewall, by app.
-func (p *Platform) liveFirewalls(ctx context.Context) ([]hop3.Release, error) {
-	apps, err := p.Store.Apps(ctx)
+// liveFirewalls returns the live releases that have a firewall, by app, as far
+// as the caller may see the apps.
+func (p *Platform) liveFirewalls(ctx context.Context, who Actor) ([]hop3.Release, error) {
+	apps, err := p.visible(ctx, who)
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +176,8 @@ func (p *Platform) liveFirewalls(ctx context.Context) ([]hop3.Release, error) {
 }
 
 // Firewalls returns the firewalls there are, ordered by app.
-func (p *Platform) Firewalls(ctx context.Context) ([]FirewallStatus, error) {
-	live, err := p.liveFirewalls(ctx)
+func (p *Platform) Firewalls(ctx context.Context, who Actor) ([]FirewallStatus, error) {
+	live, err := p.liveFirewalls(ctx, who)
 	if err != nil {
 		return nil, err
 	}
@@ -193,16 +200,23 @@ func (p *Platform) Firewalls(ctx context.Context) ([]FirewallStatus, error) {
 
 // FirewallEvents returns the last n requests that were refused, of all apps
 // when app is "", the oldest first. Nothing in them drives a terminal.
-func (p *Platform) FirewallEvents(ctx context.Context, app string, n int) ([]hop3.WAFEvent, error) {
+func (p *Platform) FirewallEvents(ctx context.Context, who Actor, app string, n int) ([]hop3.WAFEvent, error) {
 	if app != "" {
-		if _, err := p.Store.App(ctx, app); err != nil {
+		if err := p.may(ctx, who, app, hop3.RoleViewer); err != nil {
 			return nil, err
 		}
+	}
+	names, err := p.AppNames(ctx, who)
+	if err != nil {
+		return nil, err
 	}
 	if p.Firewall == nil {
 		return nil, nil
 	}
 	events, err := p.Firewall.Events(app, n)
+	if !who.Admin {
+		events = slices.DeleteFunc(events, func(e hop3.WAFEvent) bool { return !slices.Contains(names, e.App) })
+	}
 	for i := range events {
 		e := &events[i]
 		for _, text := range []*string{&e.App, &e.Source, &e.Action, &e.Rule, &e.Method, &e.Path, &e.Request} {
@@ -213,12 +227,19 @@ func (p *Platform) FirewallEvents(ctx context.Context, app string, n int) ([]hop
 }
 
 // Bans returns the bans that hold, ordered by app and source.
-func (p *Platform) Bans(ctx context.Context) ([]hop3.Ban, error) { return p.Store.Bans(ctx, p.now()) }
+func (p *Platform) Bans(ctx context.Context, who Actor) ([]hop3.Ban, error) {
+	names, err := p.AppNames(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	bans, err := p.Store.Bans(ctx, p.now())
+	return slices.DeleteFunc(bans, func(b hop3.Ban) bool { return !slices.Contains(names, b.App) }), err
+}
 
 // ClearBans opens an app to a client that it is closed to, to all of them when
 // source is "", and returns how many bans that ends.
-func (p *Platform) ClearBans(ctx context.Context, app, source string) (int, error) {
-	if _, err := p.Store.App(ctx, app); err != nil {
+func (p *Platform) ClearBans(ctx context.Context, who Actor, app, source string) (int, error) {
+	if err := p.may(ctx, who, app, hop3.RoleDeployer); err != nil {
 		return 0, err
 	}
 	if source != "" {

@@ -34,18 +34,18 @@ func TestFirewallsAreCheckedBeforeTheyAreUsed(t *testing.T) {
 	check(gate, "has no web application firewall")
 	w.guarded()
 	check(gate, "does not know: office")
-	if _, err := w.AddNetwork(t.Context(), "office", []string{"203.0.113.0/24", "2001:db8::/32", "203.0.113.0/24"}); err != nil {
+	if _, err := w.AddNetwork(t.Context(), Actor{Admin: true}, "office", []string{"203.0.113.0/24", "2001:db8::/32", "203.0.113.0/24"}); err != nil {
 		t.Fatal(err)
 	}
 	check(gate, "")
 	check(&hop3.WAF{Paranoia: 1, Tunings: []hop3.WAFTuning{{Rules: []int{7}}}}, "no rule 7")
 	for _, bad := range [][]string{{}, {"office"}, {"203.0.113.7/24"}, {"203.0.113.0/24; rm"}, {"fe80::1%eth0"}} {
-		if _, err := w.AddNetwork(t.Context(), "home", bad); hop3.CodeOf(err) != hop3.CodeInvalid {
+		if _, err := w.AddNetwork(t.Context(), Actor{Admin: true}, "home", bad); hop3.CodeOf(err) != hop3.CodeInvalid {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	for _, name := range []string{"", "any", "auth", "-x", "a b", "a\nb", strings.Repeat("a", 65)} {
-		if _, err := w.AddNetwork(t.Context(), name, []string{"10.0.0.0/8"}); hop3.CodeOf(err) != hop3.CodeInvalid {
+		if _, err := w.AddNetwork(t.Context(), Actor{Admin: true}, name, []string{"10.0.0.0/8"}); hop3.CodeOf(err) != hop3.CodeInvalid {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -55,11 +55,11 @@ func TestFirewallsAreCheckedBeforeTheyAreUsed(t *testing.T) {
 	if _, err := w.Store.UpdateRelease(t.Context(), "blog", r.Number, func(r *hop3.Release) error { r.WAF = gate; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.RemoveNetwork(t.Context(), "office"); hop3.CodeOf(err) != hop3.CodeConflict || !strings.Contains(err.Error(), "Gates of blog") {
+	if err := w.RemoveNetwork(t.Context(), Actor{Admin: true}, "office"); hop3.CodeOf(err) != hop3.CodeConflict || !strings.Contains(err.Error(), "Gates of blog") {
 		t.Error(err)
 	}
 	w.deployed("two")
-	if err := w.RemoveNetwork(t.Context(), "office"); err != nil {
+	if err := w.RemoveNetwork(t.Context(), Actor{Admin: true}, "office"); err != nil {
 		t.Error(err)
 	}
 	if _, err := w.Rollback(t.Context(), alice, "blog", r.Number, w.out); hop3.CodeOf(err) != hop3.CodeInvalid {
@@ -79,16 +79,16 @@ func TestBansOutliveTheServer(t *testing.T) {
 	}
 	w.reboot()
 	w.guarded()
-	if bans, err := w.Bans(t.Context()); err != nil || len(bans) != 1 || bans[0].Source != ban.Source {
+	if bans, err := w.Bans(t.Context(), Actor{Admin: true}); err != nil || len(bans) != 1 || bans[0].Source != ban.Source {
 		t.Errorf("%+v, %v", bans, err)
 	}
-	if _, err := w.ClearBans(t.Context(), "blog", "nonsense"); hop3.CodeOf(err) != hop3.CodeInvalid {
+	if _, err := w.ClearBans(t.Context(), Actor{Admin: true}, "blog", "nonsense"); hop3.CodeOf(err) != hop3.CodeInvalid {
 		t.Error(err)
 	}
-	if n, err := w.ClearBans(t.Context(), "blog", "2001:db8::42"); err != nil || n != 1 {
+	if n, err := w.ClearBans(t.Context(), Actor{Admin: true}, "blog", "2001:db8::42"); err != nil || n != 1 {
 		t.Errorf("%d, %v", n, err)
 	}
-	if _, err := w.ClearBans(t.Context(), "nobody", ""); hop3.CodeOf(err) != hop3.CodeNotFound {
+	if _, err := w.ClearBans(t.Context(), Actor{Admin: true}, "nobody", ""); hop3.CodeOf(err) != hop3.CodeNotFound {
 		t.Error(err)
 	}
 }
@@ -97,7 +97,7 @@ func TestBansOutliveTheServer(t *testing.T) {
 func TestFirewallEventsDriveNoTerminal(t *testing.T) {
 	w := newWorld(t)
 	w.Firewall = hostile{}
-	events, err := w.FirewallEvents(t.Context(), "", 1)
+	events, err := w.FirewallEvents(t.Context(), Actor{Admin: true}, "", 1)
 	if err != nil || len(events) != 1 || events[0].Path != "/a  b" || strings.ContainsAny(events[0].Rule, "\x1b\n\u202e") {
 		t.Errorf("%q, %v", events, err)
 	}

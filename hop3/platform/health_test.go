@@ -54,14 +54,14 @@ func TestASickInstanceLeavesTheRotationAndComesBack(t *testing.T) {
 	if len(w.runtime.restarts) != 1 || w.runtime.restarts[0] != want {
 		t.Errorf("restarts: %q, want %q", w.runtime.restarts, want)
 	}
-	s, err := w.AppStatus(t.Context(), "blog")
+	s, err := w.AppStatus(t.Context(), alice, "blog")
 	if err != nil || s.Crashed || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "web.2 is sick: health check: GET /up") {
 		t.Errorf("status: %+v, %v", s.Problems, err)
 	}
 	delete(sick, second)
 	w.pass(2 * minInterval) // and not a whole interval
 	w.upstreams(2)
-	if s, err := w.AppStatus(t.Context(), "blog"); err != nil || len(s.Problems) != 0 {
+	if s, err := w.AppStatus(t.Context(), alice, "blog"); err != nil || len(s.Problems) != 0 {
 		t.Errorf("status: %+v, %v", s.Problems, err)
 	}
 }
@@ -75,7 +75,7 @@ func TestTheLastInstanceKeepsTheRequests(t *testing.T) {
 	if len(w.runtime.restarts) == 0 {
 		t.Error("it was not restarted")
 	}
-	s, err := w.AppStatus(t.Context(), "blog")
+	s, err := w.AppStatus(t.Context(), alice, "blog")
 	if err != nil || !s.Crashed || !strings.Contains(s.Reason, "health check") {
 		t.Errorf("status: crashed %v, %q, %v", s.Crashed, s.Reason, err)
 	}
@@ -159,7 +159,7 @@ func TestStatusSaysWhyAnAppDoesNotRun(t *testing.T) {
 			w := newWorld(t)
 			w.checked(2)
 			w.runtime.change = c.change
-			s, err := w.AppStatus(t.Context(), "blog")
+			s, err := w.AppStatus(t.Context(), alice, "blog")
 			if err != nil {
 				t.Fatal(err)
 			}

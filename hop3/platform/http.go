@@ -21,8 +21,8 @@ type HTTPStatus struct {
 
 // HTTP returns what is done with the requests of an app: as its live release
 // has it or, before the first, as it was set by command.
-func (p *Platform) HTTP(ctx context.Context, name string) (HTTPStatus, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) HTTP(ctx context.Context, who Actor, name string) (HTTPStatus, error) {
+	app, _, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil {
 		return HTTPStatus{}, err
 	}
@@ -43,6 +43,9 @@ func (p *Platform) HTTP(ctx context.Context, name string) (HTTPStatus, error) {
 // running app has them at once, by a new release; they stay over deploys. It
 // returns the number of that release, 0 when nothing runs or nothing changed.
 func (p *Platform) SetHTTP(ctx context.Context, who Actor, name string, set hop3.HTTPSettings, unset []string, out hop3.Output) (release int, err error) {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return 0, err
+	}
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return 0, err
@@ -76,7 +79,7 @@ func (p *Platform) SetHTTP(ctx context.Context, who Actor, name string, set hop3
 	if maps.Equal(next, app.HTTP) {
 		return 0, nil
 	}
-	if err := p.checkRoutes(ctx, name, next); err != nil {
+	if err := p.checkRoutes(ctx, who, name, next); err != nil {
 		return 0, err
 	}
 	return p.changeHTTP(ctx, who, app, next, out)
@@ -181,7 +184,7 @@ func (p *Platform) HashPassword(password string) (string, error) {
 }
 
 // checkRoutes refuses routes to apps that are not there, or to the app itself.
-func (p *Platform) checkRoutes(ctx context.Context, name string, settings hop3.HTTPSettings) error {
+func (p *Platform) checkRoutes(ctx context.Context, who Actor, name string, settings hop3.HTTPSettings) error {
 	policy, err := settings.Policy()
 	if err != nil || policy == nil {
 		return err
@@ -190,7 +193,7 @@ func (p *Platform) checkRoutes(ctx context.Context, name string, settings hop3.H
 		if route.App == name {
 			return hop3.Errorf(hop3.CodeInvalid, "the path %s of '%s' cannot be routed to '%s' itself", route.Prefix, name, name)
 		}
-		if _, err := p.Store.App(ctx, route.App); err != nil {
+		if err := p.may(ctx, who, route.App, hop3.RoleViewer); err != nil {
 			return err
 		}
 	}
@@ -199,7 +202,10 @@ func (p *Platform) checkRoutes(ctx context.Context, name string, settings hop3.H
 
 // SetMaintenance closes an app to visitors, or opens it with nil. It is the
 // app's, not a release's: deploys go on behind it, and it starts nothing.
-func (p *Platform) SetMaintenance(ctx context.Context, name string, m *hop3.Maintenance) error {
+func (p *Platform) SetMaintenance(ctx context.Context, who Actor, name string, m *hop3.Maintenance) error {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	if m != nil {
 		if err := m.Validate(); err != nil {
 			return err

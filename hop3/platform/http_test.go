@@ -55,7 +55,7 @@ func TestHTTP_ByCommand(t *testing.T) {
 	if _, err := w.Rollback(t.Context(), alice, "blog", 3, w.out); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := w.HTTP(t.Context(), "blog"); err != nil || s.Layers.Set["max-body"] != "1M" {
+	if s, err := w.HTTP(t.Context(), alice, "blog"); err != nil || s.Layers.Set["max-body"] != "1M" {
 		t.Errorf("after the rollback: %+v, %v", s, err)
 	}
 }
@@ -69,7 +69,7 @@ func TestHTTP_ThatDoesNotComeUp(t *testing.T) {
 		t.Fatal("no error")
 	}
 	w.serves(1)
-	if s, err := w.HTTP(t.Context(), "blog"); err != nil || len(s.Layers.All()) != 0 {
+	if s, err := w.HTTP(t.Context(), alice, "blog"); err != nil || len(s.Layers.All()) != 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
@@ -113,7 +113,7 @@ func TestMaintenance(t *testing.T) {
 	w := newWorld(t)
 	w.deployed("1")
 	m := &hop3.Maintenance{Message: "soon"}
-	if err := w.SetMaintenance(t.Context(), "blog", m); err != nil {
+	if err := w.SetMaintenance(t.Context(), alice, "blog", m); err != nil {
 		t.Fatal(err)
 	}
 	w.deployed("2")
@@ -124,14 +124,14 @@ func TestMaintenance(t *testing.T) {
 	if route := w.proxy.route("blog"); route.Release != 2 || route.Policy == nil || route.Policy.Maintenance == nil || route.Policy.Maintenance.Message != "soon" {
 		t.Errorf("%+v", route)
 	}
-	if err := w.SetMaintenance(t.Context(), "blog", nil); err != nil {
+	if err := w.SetMaintenance(t.Context(), alice, "blog", nil); err != nil {
 		t.Fatal(err)
 	}
 	w.serves(2)
 	if route := w.proxy.route("blog"); route.Policy != nil {
 		t.Errorf("%+v", route)
 	}
-	if err := w.SetMaintenance(t.Context(), "blog", &hop3.Maintenance{Message: "a\nb"}); hop3.CodeOf(err) != hop3.CodeInvalid {
+	if err := w.SetMaintenance(t.Context(), alice, "blog", &hop3.Maintenance{Message: "a\nb"}); hop3.CodeOf(err) != hop3.CodeInvalid {
 		t.Error(err)
 	}
 }
@@ -203,7 +203,7 @@ func TestCanaryByAFlag(t *testing.T) {
 		for s.Release == 0 {
 			select {
 			case <-tick.C:
-				s, _ = w.Canary(t.Context(), "blog") // none yet
+				s, _ = w.Canary(t.Context(), alice, "blog") // none yet
 			case err := <-done:
 				t.Fatalf("nothing was tried out: %v", err)
 			}
@@ -256,7 +256,7 @@ func TestCanary(t *testing.T) {
 				t.Errorf("%+v", route)
 			}
 			if c.decide != nil {
-				if s, err := w.Canary(t.Context(), "blog"); err != nil || s.Release != 3 || s.Live != 2 {
+				if s, err := w.Canary(t.Context(), alice, "blog"); err != nil || s.Release != 3 || s.Live != 2 {
 					t.Errorf("%+v, %v", s, err)
 				}
 				if err := c.decide(w); err != nil {
@@ -277,7 +277,7 @@ func TestCanary(t *testing.T) {
 					t.Errorf("%s %q, %v", r.Status, r.Error, err)
 				}
 			}
-			if _, err := w.Canary(t.Context(), "blog"); hop3.CodeOf(err) != hop3.CodeNotFound {
+			if _, err := w.Canary(t.Context(), alice, "blog"); hop3.CodeOf(err) != hop3.CodeNotFound {
 				t.Errorf("%v", err)
 			}
 		})

@@ -11,7 +11,7 @@ import (
 // Keys returns the SSH keys of a user, or everybody's for an administrator who
 // names none.
 func (p *Platform) Keys(ctx context.Context, who Actor, username string) ([]hop3.Key, error) {
-	if err := selfOrAdmin(who, username); err != nil {
+	if err := ownAccount(who, username); err != nil {
 		return nil, err
 	}
 	all, err := p.Store.Keys(ctx)
@@ -30,7 +30,7 @@ func (p *Platform) Keys(ctx context.Context, who Actor, username string) ([]hop3
 // AddKey gives a user a key: one line of a .pub file. The server's own
 // administrator names whom; everybody may add keys for themselves.
 func (p *Platform) AddKey(ctx context.Context, who Actor, username, line string) (hop3.Key, error) {
-	if err := selfOrAdmin(who, username); err != nil {
+	if err := ownAccount(who, username); err != nil {
 		return hop3.Key{}, err
 	}
 	if _, err := p.Store.User(ctx, username); err != nil {
@@ -66,6 +66,7 @@ func (p *Platform) RemoveKey(ctx context.Context, who Actor, fingerprint string)
 	case 0:
 		return hop3.Key{}, hop3.Errorf(hop3.CodeNotFound, "Key %.80q not found.", fingerprint)
 	case 1:
+		defer p.evict(found[0].Username)
 		return found[0], p.Store.RemoveKey(ctx, found[0].Fingerprint)
 	default:
 		return hop3.Key{}, hop3.Errorf(hop3.CodeConflict, "%.80q is the beginning of %d keys.", fingerprint, len(found))

@@ -12,7 +12,10 @@ import (
 // StartApp starts the live release of a stopped or failed app, or of one that
 // is asleep, and waits until it is ready. Starting a running app is a
 // CodeConflict error.
-func (p *Platform) StartApp(ctx context.Context, _ Actor, name string, out hop3.Output) error {
+func (p *Platform) StartApp(ctx context.Context, who Actor, name string, out hop3.Output) error {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	unlock, app, live, err := p.lockLive(ctx, name)
 	if err != nil {
 		return err
@@ -49,7 +52,10 @@ func (p *Platform) StartApp(ctx context.Context, _ Actor, name string, out hop3.
 // StopApp stops an app once its requests are done, or the drain's time is up.
 // Visitors get the page of a stopped app at once. Stopping a stopped app is a
 // CodeConflict error.
-func (p *Platform) StopApp(ctx context.Context, _ Actor, name string, out hop3.Output) error {
+func (p *Platform) StopApp(ctx context.Context, who Actor, name string, out hop3.Output) error {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	unlock, app, live, err := p.lockLive(ctx, name)
 	if err != nil {
 		return err
@@ -89,6 +95,9 @@ func (p *Platform) StopApp(ctx context.Context, _ Actor, name string, out hop3.O
 // RestartApp puts a fresh release of the same artifact, with the environment
 // of now, in place of the live one, without dropping a request.
 func (p *Platform) RestartApp(ctx context.Context, who Actor, name string, out hop3.Output) error {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	_, err := p.rerelease(ctx, who, name, hop3.ReleaseRestart, nil, out)
 	return err
 }
@@ -96,7 +105,15 @@ func (p *Platform) RestartApp(ctx context.Context, who Actor, name string, out h
 // DestroyApp removes the app with everything it has: processes, releases,
 // repository, data, logs, previews.
 func (p *Platform) DestroyApp(ctx context.Context, who Actor, name string, out hop3.Output) error {
-	if err := p.destroyPreviews(ctx, who, name, out); err != nil {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return err
+	}
+	return p.destroyApp(ctx, name, out)
+}
+
+// destroyApp is DestroyApp for who was asked already, or undoes.
+func (p *Platform) destroyApp(ctx context.Context, name string, out hop3.Output) error {
+	if err := p.destroyPreviews(ctx, name, out); err != nil {
 		return err
 	}
 	unlock, err := p.lock(ctx, name)

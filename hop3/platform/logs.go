@@ -13,8 +13,8 @@ import (
 // first. What an app wrote to drive a terminal is taken out of them, but for
 // colours. A follower's end is ctx's, the server's, or the app's: then the
 // error is CodeNotFound.
-func (p *Platform) Logs(ctx context.Context, name string, q hop3.LogQuery, line func(LogLine) error) error {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) Logs(ctx context.Context, who Actor, name string, q hop3.LogQuery, line func(LogLine) error) error {
+	app, _, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ func (l LogLine) String() string {
 
 // LastDeploy returns when the release that serves was made; the zero time when
 // there is none.
-func (p *Platform) LastDeploy(ctx context.Context, name string) (time.Time, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) LastDeploy(ctx context.Context, who Actor, name string) (time.Time, error) {
+	app, _, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil || app.Live == 0 {
 		return time.Time{}, err
 	}

@@ -29,7 +29,7 @@ func TestLogs(t *testing.T) {
 	w.writeLog("build", "building\n")
 	read := func(q hop3.LogQuery) (string, error) {
 		var lines []string
-		err := w.Logs(t.Context(), "blog", q, func(l LogLine) error {
+		err := w.Logs(t.Context(), alice, "blog", q, func(l LogLine) error {
 			lines = append(lines, l.String())
 			return nil
 		})
@@ -66,7 +66,7 @@ func TestFollowingEnds(t *testing.T) {
 	follow := func() (first chan string, ended chan error) {
 		first, ended = make(chan string, 10), make(chan error, 1)
 		go func() {
-			ended <- w.Logs(t.Context(), "blog", hop3.LogQuery{Follow: true}, func(l LogLine) error {
+			ended <- w.Logs(t.Context(), alice, "blog", hop3.LogQuery{Follow: true}, func(l LogLine) error {
 				first <- l.Text
 				return nil
 			})

@@ -50,6 +50,7 @@ type Platform struct {
 	networks  sync.Mutex       // held while they change
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
+	presence  presence
 }
 
 // Settings are the server's settings that the verbs need.
@@ -139,9 +140,14 @@ type Store interface {
 	AddKey(ctx context.Context, k hop3.Key) error // CodeConflict when anybody has it
 	RemoveKey(ctx context.Context, fingerprint string) error
 
+	Roles
+	APITokens
+
 	// RevokeToken remembers a token's id until it would have expired anyway.
 	RevokeToken(ctx context.Context, id string, expires time.Time) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
+	// UseToken is RevokeToken that reports whether nobody did so before.
+	UseToken(ctx context.Context, id string, expires time.Time) (first bool, err error)
 
 	Deliveries
 
@@ -273,6 +279,9 @@ type Authenticator interface {
 	VerifyPassword(hash, password string) bool
 	// IssueToken returns a JWT for the user.
 	IssueToken(u hop3.User) (string, error)
+	// IssueNamed returns a token that is good as long as somebody remembers
+	// its ID, and what it says.
+	IssueNamed(u hop3.User, scope hop3.Scope, lifetime time.Duration) (text string, t Token, err error)
 	// ParseToken returns what a token says; its signature and time are
 	// checked, its revocation is not.
 	ParseToken(token string) (Token, error)
@@ -280,6 +289,14 @@ type Authenticator interface {
 	ParseKey(line string) (hop3.Key, error)
 	// Allow says whether one more login attempt by this source may be made.
 	Allow(source string) bool
+	// AllowAccount says the same of attempts on an account, wherever they come
+	// from, and whether there is such an account or not.
+	AllowAccount(username string) bool
+	// IssueMagic returns a text that proves, to ParseMagic alone and for 5
+	// minutes, that its bearer is the user.
+	IssueMagic(u hop3.User) (string, error)
+	ParseMagic(text string) (Token, error)
+	SecondFactors
 }
 
 // Token is what a token says.

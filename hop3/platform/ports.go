@@ -13,7 +13,14 @@ import (
 )
 
 // Ports returns the fixed ports of all apps, ordered by number.
-func (p *Platform) Ports(ctx context.Context) ([]hop3.PortClaim, error) { return p.Store.Ports(ctx) }
+func (p *Platform) Ports(ctx context.Context, who Actor) ([]hop3.PortClaim, error) {
+	names, err := p.AppNames(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := p.Store.Ports(ctx)
+	return slices.DeleteFunc(claims, func(c hop3.PortClaim) bool { return !slices.Contains(names, c.App) }), err
+}
 
 // claimPorts makes sure before the build that a release can have its fixed
 // ports, and claims them beside those of the live release; Commit leaves the

@@ -21,7 +21,7 @@ func (w *world) declaring(app, version, text string) (hop3.Release, error) {
 
 func (w *world) claims() string {
 	w.t.Helper()
-	claims, err := w.Ports(w.t.Context())
+	claims, err := w.Ports(w.t.Context(), alice)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -30,8 +30,8 @@ func repoOf(app hop3.App) string {
 }
 
 // Previews returns the previews of an app, ordered by name.
-func (p *Platform) Previews(ctx context.Context, parent string) ([]AppStatus, error) {
-	if _, err := p.Store.App(ctx, parent); err != nil {
+func (p *Platform) Previews(ctx context.Context, who Actor, parent string) ([]AppStatus, error) {
+	if err := p.may(ctx, who, parent, hop3.RoleViewer); err != nil {
 		return nil, err
 	}
 	apps, err := p.previewsOf(ctx, parent)
@@ -65,7 +65,10 @@ func (p *Platform) previewsOf(ctx context.Context, parent string) ([]hop3.App, e
 
 // ServePreviews says whether every other branch that is pushed to an app is
 // served as a preview, or only those pushed with -o preview.
-func (p *Platform) ServePreviews(ctx context.Context, _ Actor, app string, all bool) error {
+func (p *Platform) ServePreviews(ctx context.Context, who Actor, app string, all bool) error {
+	if err := p.may(ctx, who, app, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
 		if a.Preview != nil {
 			return isPreview(*a)
@@ -78,7 +81,10 @@ func (p *Platform) ServePreviews(ctx context.Context, _ Actor, app string, all b
 
 // SetPreviewEnv sets and removes variables of an app's previews. They hold from
 // the next push of each on.
-func (p *Platform) SetPreviewEnv(ctx context.Context, _ Actor, app string, set hop3.Env, unset []string) error {
+func (p *Platform) SetPreviewEnv(ctx context.Context, who Actor, app string, set hop3.Env, unset []string) error {
+	if err := p.may(ctx, who, app, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	if err := p.checkEnv(set); err != nil {
 		return err
 	}
@@ -112,6 +118,9 @@ func (p *Platform) preview(ctx context.Context, parent, branch string) (hop3.App
 
 // RemovePreview destroys the preview of a branch. The branch stays.
 func (p *Platform) RemovePreview(ctx context.Context, who Actor, parent, branch string, out hop3.Output) error {
+	if err := p.may(ctx, who, parent, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	app, err := p.preview(ctx, parent, branch)
 	if err != nil {
 		return err
@@ -121,7 +130,10 @@ func (p *Platform) RemovePreview(ctx context.Context, who Actor, parent, branch 
 
 // ExtendPreview lets the preview of a branch last for a time from now on, for
 // the server's default with 0, and returns until when.
-func (p *Platform) ExtendPreview(ctx context.Context, _ Actor, parent, branch string, lasts time.Duration) (time.Time, error) {
+func (p *Platform) ExtendPreview(ctx context.Context, who Actor, parent, branch string, lasts time.Duration) (time.Time, error) {
+	if err := p.may(ctx, who, parent, hop3.RoleDeployer); err != nil {
+		return time.Time{}, err
+	}
 	app, err := p.preview(ctx, parent, branch)
 	if err != nil {
 		return time.Time{}, err
@@ -164,7 +176,7 @@ func (p *Platform) ensurePreview(ctx context.Context, who Actor, parent hop3.App
 			WithHint("`hop3 preview list --app %s` lists them, `hop3 preview remove BRANCH` makes room.", parent.Name)
 	}
 	_, err = p.createApp(ctx, hop3.App{
-		Name: name, DeployBranch: branch, CreatedBy: who.Username,
+		Name: name, Team: parent.Team, DeployBranch: branch, CreatedBy: who.Username,
 		Preview: &hop3.Preview{Parent: parent.Name, Branch: branch, Expires: p.now().Add(p.Settings.PreviewExpiry).UTC().Truncate(time.Second)},
 	})
 	return name, err == nil, err
@@ -306,15 +318,15 @@ func (push *Push) settlePreview(ctx context.Context, preview *previewPush, exit 
 	if preview.unlock != nil {
 		preview.unlock() // destroying takes the lock itself
 	}
-	return p.DestroyApp(ctx, push.who, preview.name, hop3.Discard)
+	return p.destroyApp(ctx, preview.name, hop3.Discard)
 }
 
 // destroyPreviews destroys all previews of an app that is being destroyed. One
 // that is made meanwhile, the next sweep finds.
-func (p *Platform) destroyPreviews(ctx context.Context, who Actor, parent string, out hop3.Output) error {
+func (p *Platform) destroyPreviews(ctx context.Context, parent string, out hop3.Output) error {
 	previews, err := p.previewsOf(ctx, parent)
 	for _, preview := range previews {
-		if e := p.DestroyApp(ctx, who, preview.Name, out); hop3.CodeOf(e) != hop3.CodeNotFound {
+		if e := p.destroyApp(ctx, preview.Name, out); hop3.CodeOf(e) != hop3.CodeNotFound {
 			err = errors.Join(err, e)
 		}
 	}

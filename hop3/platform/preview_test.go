@@ -244,7 +244,7 @@ func TestPreviewsEnd(t *testing.T) {
 		w.settled()
 	}
 	sweep()
-	if all, err := w.Previews(t.Context(), "blog"); err != nil || len(all) != 3 {
+	if all, err := w.Previews(t.Context(), alice, "blog"); err != nil || len(all) != 3 {
 		t.Errorf("%d previews, %v", len(all), err)
 	}
 	delete(w.repos.refs, "refs/heads/one")

@@ -9,7 +9,10 @@ import (
 )
 
 // ProxyStatus tells which proxy serves and how it is.
-func (p *Platform) ProxyStatus() (hop3.ProxyStatus, error) {
+func (p *Platform) ProxyStatus(who Actor) (hop3.ProxyStatus, error) {
+	if err := adminOnly(who); err != nil {
+		return hop3.ProxyStatus{}, err
+	}
 	s, err := p.proxySwitch()
 	if err != nil {
 		return hop3.ProxyStatus{Name: p.Proxy.Name(), Choices: []string{p.Proxy.Name()}, Running: true}, nil
@@ -20,7 +23,10 @@ func (p *Platform) ProxyStatus() (hop3.ProxyStatus, error) {
 // CheckProxy says whether a proxy could serve all apps now. An error tells what
 // speaks against it: that it is not installed, that it refuses its files, or
 // what it cannot do of that which apps ask for, by app. Nothing changes.
-func (p *Platform) CheckProxy(ctx context.Context, name string) error {
+func (p *Platform) CheckProxy(ctx context.Context, who Actor, name string) error {
+	if err := adminOnly(who); err != nil {
+		return err
+	}
 	s, err := p.proxySwitch()
 	if err != nil {
 		return err
@@ -32,6 +38,9 @@ func (p *Platform) CheckProxy(ctx context.Context, name string) error {
 // start, while all apps stay reachable. When that fails, the one of before
 // goes on.
 func (p *Platform) SetProxy(ctx context.Context, who Actor, name string, out hop3.Output) error {
+	if err := adminOnly(who); err != nil {
+		return err
+	}
 	s, err := p.proxySwitch()
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (push *Push) PreReceive(ctx context.Context, received hop3.Push) (err error
 	if push.options, err = push.p.pushOptions(received.Options); err != nil {
 		return err
 	}
-	app, err := push.p.Store.App(ctx, push.app)
+	app, _, err := push.p.app(ctx, push.who, push.app, hop3.RoleDeployer)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (push *Push) undoUnused(ctx context.Context) {
 		})
 	}
 	if push.created {
-		err = errors.Join(err, p.undoCreated(ctx, push.who, push.app))
+		err = errors.Join(err, p.undoCreated(ctx, push.app))
 	}
 	if err != nil {
 		p.Logger.Warn("undoing an empty push", zap.String("app", push.app), zap.Error(err))
@@ -227,7 +227,7 @@ func (push *Push) undoUnused(ctx context.Context) {
 }
 
 // undoCreated takes an app back that was made for what then brought nothing.
-func (p *Platform) undoCreated(ctx context.Context, who Actor, app string) error {
+func (p *Platform) undoCreated(ctx context.Context, app string) error {
 	releases, err := p.Store.Releases(ctx, app)
 	if err != nil || len(releases) > 0 {
 		return err
@@ -236,7 +236,7 @@ func (p *Platform) undoCreated(ctx context.Context, who Actor, app string) error
 	if err != nil && hop3.CodeOf(err) != hop3.CodeNotFound || len(refs) > 0 {
 		return err
 	}
-	return p.DestroyApp(ctx, who, app, hop3.Discard)
+	return p.destroyApp(ctx, app, hop3.Discard)
 }
 
 // deployBranch returns the branch that deploys. The first main or master that
@@ -305,7 +305,10 @@ func (s branchSource) Describe(ctx context.Context) (hop3.Release, error) {
 }
 
 // SetDeployBranch chooses the branch whose pushes deploy. It deploys nothing.
-func (p *Platform) SetDeployBranch(ctx context.Context, _ Actor, app, branch string) error {
+func (p *Platform) SetDeployBranch(ctx context.Context, who Actor, app, branch string) error {
+	if err := p.may(ctx, who, app, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	if err := checkBranch(branch); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 // with the toolchains, the packages and the variables of now. It returns a
 // CodeConflict error for an app whose files were uploaded: they are not kept.
 func (p *Platform) Redeploy(ctx context.Context, who Actor, name string, vars hop3.Env, canary *hop3.Canary, out hop3.Output) (hop3.Release, error) {
-	if _, err := p.Store.App(ctx, name); err != nil {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
 		return hop3.Release{}, err
 	}
 	unlock, err := p.lockForDeploy(ctx, name, out)
@@ -54,8 +54,8 @@ func (p *Platform) Redeploy(ctx context.Context, who Actor, name string, vars ho
 }
 
 // Redeployable reports whether Redeploy can build what is live.
-func (p *Platform) Redeployable(ctx context.Context, name string) (bool, error) {
-	app, err := p.Store.App(ctx, name)
+func (p *Platform) Redeployable(ctx context.Context, who Actor, name string) (bool, error) {
+	app, _, err := p.app(ctx, who, name, hop3.RoleViewer)
 	if err != nil || app.Live == 0 {
 		return false, err
 	}

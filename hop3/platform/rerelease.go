@@ -44,8 +44,8 @@ func (p *Platform) rereleaseLocked(ctx context.Context, who Actor, app hop3.App,
 }
 
 // Releases returns the app's releases, newest first.
-func (p *Platform) Releases(ctx context.Context, app string) ([]hop3.Release, error) {
-	if _, err := p.Store.App(ctx, app); err != nil {
+func (p *Platform) Releases(ctx context.Context, who Actor, app string) ([]hop3.Release, error) {
+	if err := p.may(ctx, who, app, hop3.RoleViewer); err != nil {
 		return nil, err
 	}
 	return p.Store.Releases(ctx, app)
@@ -55,6 +55,9 @@ func (p *Platform) Releases(ctx context.Context, app string) ([]hop3.Release, er
 // environment, its processes, under a new number and without a build. With to
 // 0 it is the one before the live one.
 func (p *Platform) Rollback(ctx context.Context, who Actor, name string, to int, out hop3.Output) (hop3.Release, error) {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return hop3.Release{}, err
+	}
 	unlock, app, _, err := p.lockLive(ctx, name)
 	if err != nil {
 		return hop3.Release{}, err

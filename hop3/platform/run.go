@@ -13,7 +13,10 @@ import (
 // RunOneOff runs a command in the environment and directory of the app's live
 // release and returns its exit code. The server's end ends it: Shutdown waits
 // for that.
-func (p *Platform) RunOneOff(ctx context.Context, _ Actor, name string, cmd hop3.OneOff) (exit int, err error) {
+func (p *Platform) RunOneOff(ctx context.Context, who Actor, name string, cmd hop3.OneOff) (exit int, err error) {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return 0, err
+	}
 	if len(cmd.Args) == 0 && cmd.Shell == "" {
 		return 0, hop3.Errorf(hop3.CodeInvalid, "Usage: hop3 app run <command> …")
 	}
@@ -26,7 +29,10 @@ const shell = "if command -v bash >/dev/null 2>&1; then exec bash; fi; exec sh"
 // RunShell runs a shell in the environment and directory of the app's live
 // release and returns its exit code. A process type, which may be "", is told
 // to it (HOP3_PROCESS).
-func (p *Platform) RunShell(ctx context.Context, _ Actor, name, processType string, cmd hop3.OneOff) (exit int, err error) {
+func (p *Platform) RunShell(ctx context.Context, who Actor, name, processType string, cmd hop3.OneOff) (exit int, err error) {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return 0, err
+	}
 	return p.runOneOff(ctx, name, func(live hop3.Release) (hop3.OneOff, error) {
 		cmd.Shell, cmd.Name = shell, "shell"
 		if processType == "" {

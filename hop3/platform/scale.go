@@ -16,6 +16,9 @@ import (
 
 // Scale sets how many instances of the named process types run.
 func (p *Platform) Scale(ctx context.Context, who Actor, name string, counts map[string]int, out hop3.Output) error {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	unlock, app, live, err := p.lockLive(ctx, name)
 	if err != nil {
 		return err

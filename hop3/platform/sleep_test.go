@@ -44,7 +44,7 @@ func TestAnIdleAppFallsAsleepAndWakes(t *testing.T) {
 	w.serves(r.Number)
 	w.pass(2 * time.Second)
 	w.sleeps()
-	s, err := w.AppStatus(t.Context(), "blog")
+	s, err := w.AppStatus(t.Context(), alice, "blog")
 	if err != nil || s.Crashed || !s.App.Asleep {
 		t.Errorf("status: %+v, %v", s, err)
 	}
@@ -133,7 +133,7 @@ func TestAFailedWakeLeavesTheAppAsleepAndSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.sleeps()
-	if s, err := w.AppStatus(t.Context(), "blog"); err != nil || !strings.Contains(s.Reason, "could not wake it: web.1 does not stay up") {
+	if s, err := w.AppStatus(t.Context(), alice, "blog"); err != nil || !strings.Contains(s.Reason, "could not wake it: web.1 does not stay up") {
 		t.Errorf("status: %q, %v", s.Reason, err)
 	}
 	w.prober.fail = nil
@@ -141,7 +141,7 @@ func TestAFailedWakeLeavesTheAppAsleepAndSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.serves(r.Number)
-	if s, err := w.AppStatus(t.Context(), "blog"); err != nil || s.Reason != "" {
+	if s, err := w.AppStatus(t.Context(), alice, "blog"); err != nil || s.Reason != "" {
 		t.Errorf("status: %q, %v", s.Reason, err)
 	}
 }

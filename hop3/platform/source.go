@@ -48,7 +48,7 @@ func (p *Platform) CreateFromSource(ctx context.Context, who Actor, req SourceRe
 	}
 	undo := context.WithoutCancel(ctx)
 	if releases, e := p.Store.Releases(undo, req.App); e == nil && len(releases) == 0 {
-		err = errors.Join(err, p.DestroyApp(undo, who, req.App, hop3.Discard))
+		err = errors.Join(err, p.destroyApp(undo, req.App, hop3.Discard))
 	}
 	return hop3.Release{}, err
 }
@@ -57,6 +57,9 @@ func (p *Platform) CreateFromSource(ctx context.Context, who Actor, req SourceRe
 // push of it to the deploy branch: the branch moves when it serves. It is the
 // source that decides, also when its history was rewritten.
 func (p *Platform) DeploySource(ctx context.Context, who Actor, req SourceRequest) (hop3.Release, error) {
+	if err := p.may(ctx, who, req.App, hop3.RoleDeployer); err != nil {
+		return hop3.Release{}, err
+	}
 	ctx, cancel := p.interruptible(ctx)
 	defer cancel()
 	if err := p.checkEnv(req.Env); err != nil {
@@ -198,7 +201,10 @@ func (p *Platform) deployFetched(ctx context.Context, who Actor, app hop3.App, b
 
 // SetSource makes a repository the one that the app is fetched from; "" for
 // none. Nothing is fetched.
-func (p *Platform) SetSource(ctx context.Context, _ Actor, app, address string) error {
+func (p *Platform) SetSource(ctx context.Context, who Actor, app, address string) error {
+	if err := p.may(ctx, who, app, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	if address != "" {
 		if err := hop3.ValidateRepoURL(address); err != nil {
 			return err

@@ -111,7 +111,7 @@ func (w *world) delivery(commit, ref string) hop3.WebhookEvent {
 func (w *world) lastDelivery() hop3.WebhookDelivery {
 	w.t.Helper()
 	w.settled()
-	all, err := w.Deliveries(w.t.Context(), "blog", 1)
+	all, err := w.Deliveries(w.t.Context(), alice, "blog", 1)
 	if err != nil || len(all) != 1 {
 		w.t.Fatalf("%v, %v", all, err)
 	}

@@ -48,7 +48,7 @@ func (p *Platform) Status(ctx context.Context, who Actor) ([]StatusItem, error) 
 	default:
 		add("Server", "disk", SeverityOK, "%s", free)
 	}
-	if proxy, err := p.ProxyStatus(); err == nil {
+	if proxy, err := p.ProxyStatus(who); err == nil {
 		if proxy.Running {
 			add("Server", "proxy", SeverityOK, "%s", proxy.Name)
 		} else {

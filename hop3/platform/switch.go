@@ -49,7 +49,10 @@ func (p *Platform) checkRehearsal(app hop3.App) error {
 // It returns a CodeConflict error for any other release, and when variables or
 // counts were changed since: they would be taken back. When the release does
 // not become ready once more, it stays as it was.
-func (p *Platform) Switch(ctx context.Context, _ Actor, name string, number int, out hop3.Output) (hop3.Release, error) {
+func (p *Platform) Switch(ctx context.Context, who Actor, name string, number int, out hop3.Output) (hop3.Release, error) {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return hop3.Release{}, err
+	}
 	unlock, err := p.lock(ctx, name)
 	if err != nil {
 		return hop3.Release{}, err

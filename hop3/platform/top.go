@@ -34,14 +34,14 @@ const cpuPause = 300 * time.Millisecond
 // Top returns the busiest apps, at most most of them, and how many more there
 // are. With an app it returns that one's releases, each followed by its
 // instances.
-func (p *Platform) Top(ctx context.Context, app string, most int) (rows []TopRow, more int, err error) {
+func (p *Platform) Top(ctx context.Context, who Actor, app string, most int) (rows []TopRow, more int, err error) {
 	if app != "" {
-		if _, err := p.Store.App(ctx, app); err != nil {
+		if err := p.may(ctx, who, app, hop3.RoleViewer); err != nil {
 			return nil, 0, err
 		}
 		rows, err = p.topReleases(ctx, app)
 	} else {
-		rows, more, err = p.topApps(ctx, most)
+		rows, more, err = p.topApps(ctx, who, most)
 	}
 	if err != nil {
 		return nil, 0, err
@@ -61,8 +61,8 @@ func (p *Platform) Top(ctx context.Context, app string, most int) (rows []TopRow
 // Private
 
 // topApps returns the lines of the busiest apps.
-func (p *Platform) topApps(ctx context.Context, most int) (rows []TopRow, more int, err error) {
-	apps, err := p.Store.Apps(ctx)
+func (p *Platform) topApps(ctx context.Context, who Actor, most int) (rows []TopRow, more int, err error) {
+	apps, err := p.visible(ctx, who)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -8,12 +8,14 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// Login checks a password and returns a token. Whatever is wrong, the error is
-// the same CodeUnauthorized one; too many tries by one source are refused with
-// CodeForbidden whatever the password.
-func (p *Platform) Login(ctx context.Context, source, username, password string) (string, error) {
-	if !p.Auth.Allow(source) {
-		return "", hop3.Errorf(hop3.CodeForbidden, "Too many login attempts. Wait a minute and try again.")
+// Login checks a password, and a code where the account has a second factor,
+// and returns a token. Whatever is wrong, the error is the same CodeUnauthorized
+// one, but for a missing or wrong code behind the right password. Too many tries
+// from one source, or on one account, are refused with CodeForbidden whatever
+// the password.
+func (p *Platform) Login(ctx context.Context, source, username, password, code string) (string, error) {
+	if !p.Auth.Allow(source) || !p.Auth.AllowAccount(username) {
+		return "", tooManyAttempts()
 	}
 	u, err := p.Store.User(ctx, username)
 	if err != nil && hop3.CodeOf(err) != hop3.CodeNotFound {
@@ -24,15 +26,42 @@ func (p *Platform) Login(ctx context.Context, source, username, password string)
 	if !p.Auth.VerifyPassword(u.PasswordHash, password) || !u.Active {
 		return "", hop3.Errorf(hop3.CodeUnauthorized, "Invalid username or password")
 	}
-	u, err = p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
-		u.LoginCount++
-		u.LastLogin = time.Now()
+	if u.SecondFactor.Required() && code == "" {
+		return "", ErrCodeNeeded
+	}
+	u, err = p.noteLogin(ctx, username, func(u *hop3.User) error {
+		if u.SecondFactor.Required() && !p.Auth.TakeCode(u.SecondFactor, code) {
+			return hop3.Errorf(hop3.CodeUnauthorized, "The code is not right, or was used before.")
+		}
 		return nil
 	})
 	if err != nil {
 		return "", err
 	}
 	return p.Auth.IssueToken(u)
+}
+
+// ErrCodeNeeded is the CodeUnauthorized error of a login with the right password
+// that wants a code, too.
+var ErrCodeNeeded = hop3.Errorf(hop3.CodeUnauthorized, "A code of your second factor is needed").
+	WithHint("`hop3 login` asks for it; `hop3 auth get-token USERNAME PASSWORD CODE` takes it at once.")
+
+func tooManyAttempts() error {
+	return hop3.Errorf(hop3.CodeForbidden, "Too many login attempts. Wait a minute and try again.")
+}
+
+// noteLogin counts a login that check lets through; nil lets all.
+func (p *Platform) noteLogin(ctx context.Context, username string, check func(*hop3.User) error) (hop3.User, error) {
+	return p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
+		if check != nil {
+			if err := check(u); err != nil {
+				return err
+			}
+		}
+		u.LoginCount++
+		u.LastLogin = time.Now()
+		return nil
+	})
 }
 
 // Authenticate returns who bears a token, and what the token says. A revoked
@@ -54,6 +83,11 @@ func (p *Platform) Authenticate(ctx context.Context, token string) (hop3.User, T
 	case err != nil, revoked, !u.Active, !issuedTo(t, u):
 		return hop3.User{}, Token{}, hop3.Errorf(hop3.CodeUnauthorized, "The token is not valid any more.").
 			WithHint("Use 'hop3 login' to get a new one.")
+	}
+	if t.Scope = hop3.FullScope; t.Named {
+		if t.Scope, err = p.useToken(ctx, t); err != nil {
+			return hop3.User{}, Token{}, err
+		}
 	}
 	return u, t, nil
 }
@@ -106,6 +140,21 @@ func (p *Platform) IssueToken(ctx context.Context, who Actor, username string) (
 	return p.Auth.IssueToken(u)
 }
 
+// OwnToken returns a new token for the actor, who came without one: by SSH.
+func (p *Platform) OwnToken(ctx context.Context, who Actor) (string, error) {
+	if err := ownAccount(who, who.Username); err != nil {
+		return "", err
+	}
+	u, err := p.Store.User(ctx, who.Username)
+	if err != nil {
+		return "", err
+	}
+	if !u.Active {
+		return "", hop3.Errorf(hop3.CodeUnauthorized, "The account is not active any more.")
+	}
+	return p.Auth.IssueToken(u)
+}
+
 // Users returns all users, ordered by name.
 func (p *Platform) Users(ctx context.Context, who Actor) ([]hop3.User, error) {
 	if err := adminOnly(who); err != nil {
@@ -151,12 +200,13 @@ func (p *Platform) RemoveUser(ctx context.Context, who Actor, username string) e
 	if err := otherOnly(who, username, "remove"); err != nil {
 		return err
 	}
+	defer p.evict(username)
 	return p.Store.DeleteUser(ctx, username)
 }
 
 // SetPassword changes a user's password.
 func (p *Platform) SetPassword(ctx context.Context, who Actor, username, password string) error {
-	if err := selfOrAdmin(who, username); err != nil {
+	if err := ownAccount(who, username); err != nil {
 		return err
 	}
 	hash, err := p.Auth.HashPassword(password)
@@ -180,6 +230,9 @@ func (p *Platform) SetAdmin(ctx context.Context, who Actor, username string, adm
 	} else if err := otherOnly(who, username, "revoke the rights of"); err != nil {
 		return err
 	}
+	if !admin {
+		defer p.evict(username)
+	}
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.Admin = admin
 		return nil
@@ -192,6 +245,9 @@ func (p *Platform) SetAdmin(ctx context.Context, who Actor, username string, adm
 func (p *Platform) SetActive(ctx context.Context, who Actor, username string, active bool) error {
 	if err := otherOnly(who, username, "enable or disable"); err != nil {
 		return err
+	}
+	if !active {
+		defer p.evict(username)
 	}
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.Active = active

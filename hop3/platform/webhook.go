@@ -28,7 +28,10 @@ type Deliveries interface {
 // SetWebhook gives the app a webhook with a secret of its own. With replace the
 // secret of the one it has is replaced, and its address stays; without, having
 // one is a CodeConflict error.
-func (p *Platform) SetWebhook(ctx context.Context, _ Actor, app string, replace bool) (hop3.Webhook, error) {
+func (p *Platform) SetWebhook(ctx context.Context, who Actor, app string, replace bool) (hop3.Webhook, error) {
+	if err := p.may(ctx, who, app, hop3.RoleDeployer); err != nil {
+		return hop3.Webhook{}, err
+	}
 	next := hop3.Webhook{ID: rand.Text(), Secret: rand.Text() + rand.Text(), CreatedAt: p.now().UTC().Truncate(time.Second)}
 	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
 		switch {
@@ -51,7 +54,10 @@ func (p *Platform) SetWebhook(ctx context.Context, _ Actor, app string, replace 
 }
 
 // RemoveWebhook ends the app's webhook.
-func (p *Platform) RemoveWebhook(ctx context.Context, _ Actor, app string) error {
+func (p *Platform) RemoveWebhook(ctx context.Context, who Actor, app string) error {
+	if err := p.may(ctx, who, app, hop3.RoleDeployer); err != nil {
+		return err
+	}
 	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
 		if a.Webhook == nil {
 			return noWebhook(app)
@@ -163,7 +169,7 @@ func (p *Platform) beginDelivery(d hop3.WebhookDelivery) error {
 
 // deliver deploys what a message tells of and remembers how that went.
 func (p *Platform) deliver(ctx context.Context, d hop3.WebhookDelivery) {
-	who := Actor{Username: "webhook"}
+	who := Actor{Username: "webhook", app: d.App}
 	r, err := p.DeploySource(ctx, who, SourceRequest{App: d.App, Commit: d.Commit, IfNew: true, Out: hop3.Discard})
 	if ctx.Err() != nil {
 		return // the server ends; the next start takes it up
@@ -195,6 +201,9 @@ func (p *Platform) resumeDeliveries(ctx context.Context) {
 }
 
 // Deliveries returns the last n messages to the app, newest first.
-func (p *Platform) Deliveries(ctx context.Context, app string, n int) ([]hop3.WebhookDelivery, error) {
+func (p *Platform) Deliveries(ctx context.Context, who Actor, app string, n int) ([]hop3.WebhookDelivery, error) {
+	if err := p.may(ctx, who, app, hop3.RoleViewer); err != nil {
+		return nil, err
+	}
 	return p.Store.Deliveries(ctx, app, n)
 }

@@ -33,8 +33,8 @@ const (
 // Why explains what happened to the requests with an id, the newest first.
 // Usually that is one; a client can choose an id that others have. An id that
 // nobody has is a CodeNotFound error.
-func (p *Platform) Why(ctx context.Context, id string) ([]Explanation, error) {
-	found, err := p.failuresOf(ctx, id)
+func (p *Platform) Why(ctx context.Context, who Actor, id string) ([]Explanation, error) {
+	found, err := p.failuresOf(ctx, who, id)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,11 @@ func (w *world) reboot() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	for _, name := range []string{"alice", "bob"} {
+		if err := db.CreateUser(w.t.Context(), hop3.User{Username: name, Active: true}); err != nil && hop3.CodeOf(err) != hop3.CodeConflict {
+			w.t.Fatal(err)
+		}
+	}
 	w.proxy, w.prober, w.builder = &fakeProxy{routes: map[string]hop3.Route{}}, &fakeProber{}, &fakeBuilder{}
 	p := &Platform{
 		Store:    db,

@@ -48,6 +48,16 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, r, req.ID, nil, err)
 		return
 	}
+	ctx := r.Context()
+	if who.user != nil {
+		present, leave, err := h.Platform.Present(ctx, who.actor())
+		if err != nil {
+			h.answer(w, r, req.ID, nil, errors.Join(err, req.discard()))
+			return
+		}
+		defer leave()
+		ctx = present
+	}
 	args := req.Params.Args
 	switch req.Method {
 	case api.Method:
@@ -60,7 +70,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	items, err := h.run(r.Context(), command.Request{
+	items, err := h.run(ctx, command.Request{
 		Args:   args,
 		User:   who.user,
 		Token:  who.token,

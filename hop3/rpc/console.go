@@ -38,8 +38,14 @@ func (h *Handler) console(w http.ResponseWriter, r *http.Request) {
 			return // it has been answered
 		}
 		defer conn.CloseNow()
-		// The request's context is the server's business: the connection is ours.
-		h.serveConsole(context.WithoutCancel(r.Context()), r, conn, who)
+		// The request's context is the server's business: the connection is ours,
+		// until the user loses rights.
+		ctx, leave, err := h.Platform.Present(context.WithoutCancel(r.Context()), who.actor())
+		if err != nil {
+			return // disabled in this moment
+		}
+		defer leave()
+		h.serveConsole(ctx, r, conn, who)
 	})(w, r)
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/stream"
 )
@@ -13,8 +14,8 @@ import (
 // followDeploy streams the progress of a deploy: what there was, what comes,
 // how it ended. A client that comes back sends the id of the last event it
 // saw.
-func (h *Handler) followDeploy(w http.ResponseWriter, r *http.Request, _ identity) {
-	log, err := h.Streams.Get(r.PathValue("id"))
+func (h *Handler) followDeploy(w http.ResponseWriter, r *http.Request, id identity) {
+	log, err := h.deployLog(r, id)
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -44,6 +45,21 @@ func (h *Handler) followDeploy(w http.ResponseWriter, r *http.Request, _ identit
 	}
 }
 
+// deployLog returns the log that a request is about. That of an app which the
+// caller may not see does not exist for them, unless they began the deploy: one
+// that comes to nothing takes the app back that it made.
+func (h *Handler) deployLog(r *http.Request, id identity) (*stream.Log, error) {
+	log, err := h.Streams.Get(r.PathValue("id"))
+	if err != nil || log.User == id.user.Username {
+		return log, err
+	}
+	err = h.Platform.Authorize(r.Context(), id.actor(), log.App, hop3.RoleViewer)
+	if hop3.CodeOf(err) == hop3.CodeNotFound {
+		return h.Streams.Get("") // in the words of a log that is not there
+	}
+	return log, err
+}
+
 // sendLines sends the lines from next on until the log ends, or for one
 // keepalive's time. It returns the index of the next line.
 func sendLines(ctx context.Context, out *events, log *stream.Log, next int) (int, error) {
@@ -66,8 +82,8 @@ func complete(log *stream.Log, o stream.Outcome) api.CompleteEvent {
 }
 
 // deployStatus says how far a deploy is.
-func (h *Handler) deployStatus(w http.ResponseWriter, r *http.Request, _ identity) {
-	log, err := h.Streams.Get(r.PathValue("id"))
+func (h *Handler) deployStatus(w http.ResponseWriter, r *http.Request, id identity) {
+	log, err := h.deployLog(r, id)
 	if err != nil {
 		h.fail(w, r, err)
 		return

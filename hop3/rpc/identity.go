@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/command"
+	"github.com/abilian/hop3/hop3/platform"
 )
 
 // cookieName is the cookie that carries a token for browsers.
@@ -18,6 +20,9 @@ type identity struct {
 	token  hop3.Token
 	source string
 }
+
+// actor returns a user as the platform knows them.
+func (id identity) actor() platform.Actor { return command.ActorOf(*id.user, id.token) }
 
 // identify finds out who sends a request. A token that proves nothing makes a
 // stranger; the error is another one, of the server.
@@ -49,7 +54,13 @@ func (h *Handler) users(next func(http.ResponseWriter, *http.Request, identity))
 		case id.user == nil:
 			h.fail(w, r, hop3.Errorf(hop3.CodeUnauthorized, "Authentication required."))
 		default:
-			next(w, r, id)
+			ctx, leave, err := h.Platform.Present(r.Context(), id.actor())
+			if err != nil {
+				h.fail(w, r, err)
+				return
+			}
+			defer leave()
+			next(w, r.WithContext(ctx), id)
 		}
 	}
 }

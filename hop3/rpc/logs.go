@@ -15,13 +15,14 @@ import (
 // followLogs streams an app's log lines until the client leaves, or the app is
 // destroyed. The query has the flags of `app logs` by their names. Who reads
 // slowly misses lines, and is told so.
-func (h *Handler) followLogs(w http.ResponseWriter, r *http.Request, _ identity) {
+func (h *Handler) followLogs(w http.ResponseWriter, r *http.Request, id identity) {
 	app := r.PathValue("app")
-	if _, err := h.Platform.Store.App(r.Context(), app); err != nil {
+	who := id.actor()
+	if err := h.Platform.Authorize(r.Context(), who, app, hop3.RoleViewer); err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	q, err := command.LogQuery(r.Context(), h.Platform, app, r.URL.Query().Get)
+	q, err := command.LogQuery(r.Context(), h.Platform, who, app, r.URL.Query().Get)
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -36,7 +37,7 @@ func (h *Handler) followLogs(w http.ResponseWriter, r *http.Request, _ identity)
 	ctx, cancel := context.WithCancel(r.Context())
 	stop := keepAlive(ctx, cancel, out)
 	defer stop()
-	err = h.Platform.Logs(ctx, app, q, func(line platform.LogLine) error {
+	err = h.Platform.Logs(ctx, who, app, q, func(line platform.LogLine) error {
 		event := api.LogEvent{Msg: line.String()}
 		if !line.Time.IsZero() {
 			event.Time = line.Time.UTC().Format(time.RFC3339Nano)

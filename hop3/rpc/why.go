@@ -55,7 +55,7 @@ func (h *Handler) why(w http.ResponseWriter, r *http.Request) {
 	}
 	var found []platform.Explanation
 	if err == nil {
-		found, err = h.Platform.Why(r.Context(), id)
+		found, err = h.Platform.Why(r.Context(), who.actor(), id)
 	}
 	view := whyView{ID: id, Title: "What happened"}
 	for _, e := range found {

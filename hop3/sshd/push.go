@@ -26,6 +26,13 @@ type Pushes interface {
 	BeginPush(ctx context.Context, username string, admin bool, app string, out hop3.Output) (Push, error)
 }
 
+// Fetches says who may read a repository.
+type Fetches interface {
+	// MayFetch returns nil when the user may clone the app. To who may not see
+	// it, it does not exist: a CodeNotFound error.
+	MayFetch(ctx context.Context, username string, admin bool, app string) error
+}
+
 // Push is one push.
 type Push interface {
 	// PreReceive decides, with the pushed objects in quarantine, whether the

@@ -24,13 +24,14 @@ import (
 	"github.com/abilian/hop3/hop3/git"
 )
 
-// Server serves SSH. Home, Repos, Users, Pushes and Logger are required;
+// Server serves SSH. Home, Repos, Users, Pushes, Fetches and Logger are required;
 // nothing is changed after the first Serve.
 type Server struct {
-	Home   string // the server's home directory; holds the host key
-	Repos  Repositories
-	Users  Users
-	Pushes Pushes
+	Home    string // the server's home directory; holds the host key
+	Repos   Repositories
+	Users   Users
+	Pushes  Pushes
+	Fetches Fetches
 	// Commands runs an exec line that is no git command, split into its words,
 	// and returns its exit code; nil refuses them all. Its ctx ends when the
 	// client has left.
@@ -63,6 +64,9 @@ type Users interface {
 	// UserByKey returns the user with this key ("SHA256:…"), and an error
 	// when there is none.
 	UserByKey(ctx context.Context, fingerprint string) (hop3.User, error)
+	// Present returns a context that ends when the user loses rights; leave is
+	// called at the end.
+	Present(ctx context.Context, u hop3.User) (present context.Context, leave func(), err error)
 }
 
 // Repositories are the bare repositories; see hop3/git.

@@ -120,6 +120,11 @@ func (s *session) run(ctx context.Context) (code int) {
 		return s.fail(hop3.Errorf(hop3.CodeUnauthorized, "this key is not known any more"))
 	}
 	s.user = user
+	ctx, leave, err := s.server.Users.Present(ctx, user)
+	if err != nil {
+		return s.fail(err)
+	}
+	defer leave()
 	if s.line == "" {
 		s.greet()
 		return 0
@@ -145,7 +150,11 @@ func (s *session) streams() git.Streams {
 
 // fetch serves a clone or a fetch.
 func (s *session) fetch(ctx context.Context, app string) int {
-	if !s.server.Repos.Exists(app) {
+	err := s.server.Fetches.MayFetch(ctx, s.user.Username, s.user.Admin, app)
+	if err != nil && hop3.CodeOf(err) != hop3.CodeNotFound {
+		return s.outcome("fetch", app, err)
+	}
+	if err != nil || !s.server.Repos.Exists(app) {
 		return s.fail(hop3.Errorf(hop3.CodeNotFound, "there is no app %q", app).WithHint("The first push creates an app."))
 	}
 	return s.outcome("fetch", app, s.server.Repos.Upload(ctx, app, s.streams()))

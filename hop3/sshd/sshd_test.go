@@ -49,7 +49,7 @@ func startServer(t *testing.T, cfg git.Config) *testServer {
 		t.Fatal(err)
 	}
 	s := &testServer{t: t, repos: repos, addr: listener.Addr().String(), pushes: &fakePushes{repos: repos, dir: t.TempDir()}, users: &fakeUsers{}}
-	s.Server = &Server{Home: home, Repos: repos, Users: s.users, Pushes: s.pushes, Logger: logger}
+	s.Server = &Server{Home: home, Repos: repos, Users: s.users, Pushes: s.pushes, Fetches: s.pushes, Logger: logger}
 	var signer gossh.Signer
 	s.key, signer = newKey(t)
 	s.users.add("alice", signer)
@@ -114,6 +114,10 @@ func (u *fakeUsers) UserByKey(_ context.Context, fingerprint string) (hop3.User,
 	return hop3.User{}, hop3.Errorf(hop3.CodeNotFound, "no such key")
 }
 
+func (u *fakeUsers) Present(ctx context.Context, _ hop3.User) (context.Context, func(), error) {
+	return ctx, func() {}, nil
+}
+
 // fakePushes stands for the platform: it checks pushed branches out and accepts
 // the push unless decide says otherwise.
 type fakePushes struct {
@@ -132,6 +136,14 @@ type fakePushes struct {
 type fakePush struct {
 	*fakePushes
 	out hop3.Output
+}
+
+// MayFetch hides the app secret from everybody.
+func (f *fakePushes) MayFetch(_ context.Context, _ string, _ bool, app string) error {
+	if app == "secret" {
+		return hop3.Errorf(hop3.CodeNotFound, "App 'secret' not found.")
+	}
+	return nil
 }
 
 func (f *fakePushes) BeginPush(ctx context.Context, username string, _ bool, app string, out hop3.Output) (Push, error) {
@@ -346,4 +358,22 @@ func (w *lineWaiter) String() string {
 func (w *lineWaiter) wait(t *testing.T, words string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%q in the output", words), func() bool { return strings.Contains(w.String(), words) })
+}
+
+// An app that a user may not see is, to them, one that nobody has.
+func TestFetchingWhatOneMayNotSee(t *testing.T) {
+	s := startServer(t, git.Config{})
+	dir := s.project()
+	s.git(dir, "push", s.url("secret"), "main")
+	said := func(app string) string {
+		t.Helper()
+		out, err := s.try(dir, "ls-remote", s.url(app))
+		if err == nil {
+			t.Errorf("%s was read", app)
+		}
+		return strings.ReplaceAll(out, app, "NAME")
+	}
+	if one, none := said("secret"), said("absent"); one != none || !strings.Contains(one, `there is no app "NAME"`) {
+		t.Errorf("of secret:\n%s\nof none:\n%s", one, none)
+	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -12,7 +13,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, spec, created_by, created_at, updated_at, accounts`
+const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, spec, created_by, created_at, updated_at, accounts, team`
 
 // Apps returns all apps, ordered by name.
 func (db *DB) Apps(ctx context.Context) ([]hop3.App, error) {
@@ -49,12 +50,16 @@ func (db *DB) CreateApp(ctx context.Context, app hop3.App) error {
 		return err
 	}
 	label := hop3.HostLabel(app.Name)
+	team := cmp.Or(app.Team, hop3.DefaultTeam)
 	return db.change(ctx, func(tx *sql.Tx) error {
+		if err := teamExists(ctx, tx, team); err != nil {
+			return err
+		}
 		created, err := exec(ctx, tx, `INSERT INTO apps (name, label, state, error, deploy_branch, live,
-				last_release, env, scale, asleep, spec, created_by, created_at, updated_at, accounts)
-			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+				last_release, env, scale, asleep, spec, created_by, created_at, updated_at, accounts, team)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
 			app.Name, label, int(app.State), clean(app.Error), app.DeployBranch, app.Live,
-			env, scale, app.Asleep, spec, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts)
+			env, scale, app.Asleep, spec, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts, team)
 		if err != nil {
 			return fmt.Errorf("creating app %s: %w", app.Name, err)
 		}
@@ -138,7 +143,7 @@ func (db *DB) scanApp(row scanner) (app hop3.App, err error) {
 	var env, scale, spec, accounts string
 	var created, updated int64
 	if err := row.Scan(&app.Name, &app.State, &app.Error, &app.DeployBranch, &app.Live,
-		&env, &scale, &app.Asleep, &spec, &app.CreatedBy, &created, &updated, &accounts); err != nil {
+		&env, &scale, &app.Asleep, &spec, &app.CreatedBy, &created, &updated, &accounts, &app.Team); err != nil {
 		return hop3.App{}, err
 	}
 	app.CreatedAt, app.UpdatedAt = fromMicros(created), fromMicros(updated)

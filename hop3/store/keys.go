@@ -39,7 +39,7 @@ func (db *DB) AddKey(ctx context.Context, k hop3.Key) error {
 		k.CreatedAt = now()
 	}
 	return db.change(ctx, func(tx *sql.Tx) error {
-		if _, err := user(ctx, tx, k.Username); err != nil {
+		if _, err := db.user(ctx, tx, k.Username); err != nil {
 			return err
 		}
 		added, err := exec(ctx, tx, `INSERT INTO ssh_keys (`+keyColumns+`)

@@ -26,6 +26,19 @@ func (db *DB) RevokeToken(ctx context.Context, id string, expires time.Time) err
 	})
 }
 
+// UseToken remembers a token's id like RevokeToken, and reports whether nobody
+// did so before.
+func (db *DB) UseToken(ctx context.Context, id string, expires time.Time) (first bool, err error) {
+	err = db.change(ctx, func(tx *sql.Tx) error {
+		first, err = exec(ctx, tx, "INSERT INTO revoked_tokens (id, expires) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING", id, toMicros(expires))
+		if err != nil {
+			return fmt.Errorf("using a token: %w", err)
+		}
+		return nil
+	})
+	return first && err == nil, err
+}
+
 // TokenRevoked reports whether the token of this id was revoked.
 func (db *DB) TokenRevoked(ctx context.Context, id string) (bool, error) {
 	var revoked bool

@@ -1,0 +1,223 @@
+package rpc_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/cli"
+	"github.com/abilian/hop3/hop3/platform"
+)
+
+// texts calls a command and returns what its items say, or its error.
+func (w *world) texts(token string, args ...string) []string {
+	w.t.Helper()
+	_, answer := w.post(token, request(args...))
+	var resp struct {
+		Result []api.Item
+		Error  *api.Error
+	}
+	must(w.t, json.Unmarshal([]byte(answer), &resp))
+	if resp.Error != nil {
+		return []string{fmt.Sprintf("error %d: %s", resp.Error.Code, resp.Error.Message)}
+	}
+	var all []string
+	for _, item := range resp.Result {
+		all = append(all, item.Text)
+	}
+	return append(all, "") // a table has no text
+}
+
+// says checks that an answer begins with a text.
+func (w *world) says(want, token string, args ...string) {
+	w.t.Helper()
+	if got := w.texts(token, args...)[0]; !strings.HasPrefix(got, want) {
+		w.t.Errorf("%v: %q, want %q", args, got, want)
+	}
+}
+
+func TestNamedTokens(t *testing.T) {
+	w := newWorld(t)
+	for _, app := range []string{"blog", "shop"} {
+		w.says("App '"+app+"' created", w.user, "app", "create", app)
+	}
+	read := w.texts(w.user, "token", "create", "dash", "--scope", "read")[0]
+	blog := w.texts(w.user, "token", "create", "ci", "--scope", "app:blog", "--expires", "7d")[0]
+	full := w.texts(w.admin, "token", "create", "root", "--scope", "admin")[0]
+	if !strings.HasPrefix(read, "eyJ") || !strings.HasPrefix(blog, "eyJ") {
+		t.Fatal(read, blog)
+	}
+	w.says("error 409", w.user, "token", "create", "ci")
+	w.says("error -32602", w.user, "token", "create", "c", "--scope", "everything")
+	w.says("error -32602", w.user, "token", "create", "c", "--expires", "soon")
+	w.says("error 404", w.user, "token", "create", "c", "--scope", "app:nosuch")
+
+	w.says("", read, "app", "status", "--app", "blog")
+	w.says("error 403: This takes the role deployer", read, "app", "destroy", "--app", "blog")
+	w.says("error 403: This token may not", read, "token", "create", "more")
+	w.says("error 403: This token may not", blog, "key", "add", publicKey)
+	w.says("error 404: App 'shop' not found", blog, "app", "status", "--app", "shop")
+	w.says("error 403: You may not create", blog, "app", "create", "third")
+	w.says("Username  ", full, "user", "list")
+	w.says("error 403", w.user, "token", "list", "--user", "root")
+
+	if _, answer := w.post(w.user, request("token", "list")); !strings.Contains(answer, `"ci","deploy app:blog"`) || strings.Contains(answer, "eyJ") {
+		t.Errorf("the list is %s", answer)
+	}
+	w.says("The token 'ci' is revoked", w.admin, "token", "revoke", "ci", "--user", "alice")
+	if status, _ := w.post(blog, request("apps")); status != http.StatusUnauthorized {
+		t.Errorf("a revoked token: status %d", status)
+	}
+	w.says("", read, "apps")
+	w.says("User 'alice' is disabled", w.admin, "user", "disable", "alice")
+	if status, _ := w.post(read, request("apps")); status != http.StatusUnauthorized {
+		t.Errorf("a disabled user's token: status %d", status)
+	}
+}
+
+// totp is the code of a secret now, written down anew from RFC 6238: the code
+// under test must not check itself.
+func totp(t *testing.T, secret string) string {
+	t.Helper()
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
+	must(t, err)
+	mac := hmac.New(sha1.New, key)
+	must(t, binary.Write(mac, binary.BigEndian, time.Now().Unix()/30))
+	sum := mac.Sum(nil)
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&0x7fffffff%1_000_000)
+}
+
+func TestTheSecondFactor(t *testing.T) {
+	w := newWorld(t)
+	secret, _ := strings.CutPrefix(w.texts(w.user, "auth", "totp", "enable")[0], "Secret: ")
+	w.says("eyJ", "", "auth", "get-token", "alice", password) // nothing is asked before it is confirmed
+	w.says("error -32602: The code is not right", w.user, "auth", "totp", "confirm", "abcdef")
+	code := totp(t, secret)
+	answers := w.texts(w.user, "auth", "totp", "confirm", code)
+	if len(answers) < 2 {
+		t.Fatal(answers)
+	}
+	recovery := strings.Fields(answers[1])
+	if len(recovery) != 8 {
+		t.Fatalf("recovery codes: %v", answers)
+	}
+	w.says(api.CodeNeeded, "", "auth", "get-token", "alice", password)
+	w.says("The code is not right, or was used before", "", "auth", "get-token", "alice", password, code)
+	w.says("eyJ", "", "auth", "get-token", "alice", password, recovery[0])
+
+	// The client is told, and passes a code on. Logins are counted by address.
+	w.server.Config.Handler = fromElsewhere{w.handler}
+	t.Setenv("HOP3_CONFIG_DIR", filepath.Join(t.TempDir(), "config"))
+	login := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		args = append([]string{"login", w.server.URL, "--username", "alice", "--password-stdin"}, args...)
+		return cli.Main(args, cli.Stdio{In: strings.NewReader(password + "\n"), Out: &out, Err: &out}, nil), out.String()
+	}
+	if code, out := login(); code != api.ExitAuth || !strings.Contains(out, api.CodeNeeded) {
+		t.Errorf("without a code: %d, %s", code, out)
+	}
+	if code, out := login("--code", recovery[0]); code != api.ExitAuth {
+		t.Errorf("with a code that was used: %d, %s", code, out)
+	}
+	if code, out := login("--code", recovery[1]); code != 0 || !strings.Contains(out, "as alice") {
+		t.Errorf("with a code: %d, %s", code, out)
+	}
+	w.says("error -32602", w.user, "auth", "totp", "disable")
+	w.says("error 403", w.user, "auth", "totp", "disable", "--user", "root")
+	w.says("A password is enough", w.admin, "auth", "totp", "disable", "--user", "alice")
+}
+
+// fromElsewhere has each request come from another address.
+type fromElsewhere struct{ http.Handler }
+
+var elsewhere int
+
+func (h fromElsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	elsewhere++
+	r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1000", elsewhere%250)
+	h.Handler.ServeHTTP(w, r)
+}
+
+func TestLoginsAreLimitedByAccount(t *testing.T) {
+	w := newWorld(t)
+	w.server.Config.Handler = fromElsewhere{w.handler}
+	for _, name := range []string{"alice", "nobody"} {
+		refused := 0
+		for range 20 {
+			if got := w.texts("", "auth", "get-token", name, "wrong password")[0]; strings.HasPrefix(got, "Too many") {
+				refused++
+			}
+		}
+		if refused != 5 {
+			t.Errorf("%d of 20 tries as %s were refused", refused, name)
+		}
+	}
+	w.says("Too many login attempts", "", "auth", "get-token", "alice", password)
+	w.says("eyJ", "", "auth", "get-token", "root", password)
+}
+
+func TestMagicLinks(t *testing.T) {
+	w := newWorld(t)
+	w.says("error 403", w.user, "auth", "magic-link", "root")
+	link := w.texts(w.admin, "auth", "magic-link", "alice")[0]
+	if status, _ := w.post(link, request("apps")); status != http.StatusUnauthorized {
+		t.Errorf("a link is taken for a token: %d", status)
+	}
+	w.says("The link is not valid", "", "auth", "redeem", w.user)
+	t.Setenv("HOP3_CONFIG_DIR", filepath.Join(t.TempDir(), "config"))
+	login := func() (int, string) {
+		var out bytes.Buffer
+		return cli.Main([]string{"login", w.server.URL + "?magic=" + link}, cli.Stdio{In: strings.NewReader(""), Out: &out, Err: &out}, nil), out.String()
+	}
+	if code, out := login(); code != 0 || !strings.Contains(out, "as alice") {
+		t.Errorf("a link: %d, %s", code, out)
+	}
+	if code, out := login(); code != api.ExitAuth || !strings.Contains(out, "was used before") {
+		t.Errorf("a link that was used: %d, %s", code, out)
+	}
+}
+
+// Who loses rights loses what is open, too.
+func TestStreamsEndWithRights(t *testing.T) {
+	w := deployed(t)
+	host := platform.Actor{Username: "host", Admin: true}
+	for name, lose := range map[string]func() error{
+		"removed from the team": func() error {
+			return w.platform.SetMember(t.Context(), host, hop3.DefaultTeam, hop3.Member{Username: "alice"})
+		},
+		"disabled": func() error { return w.platform.SetActive(t.Context(), host, "alice", false) },
+	} {
+		must(t, w.platform.SetActive(t.Context(), host, "alice", true))
+		must(t, w.platform.SetMember(t.Context(), host, hop3.DefaultTeam, hop3.Member{Username: "alice", Role: hop3.RoleDeployer}))
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.server.URL+"/api/apps/blog/logs/stream", nil)
+		must(t, err)
+		req.Header.Set("Authorization", "Bearer "+w.user)
+		resp, err := http.DefaultClient.Do(req)
+		must(t, err)
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: status %d", name, resp.StatusCode)
+		}
+		must(t, lose())
+		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		}
+		if ctx.Err() != nil {
+			t.Errorf("%s: the stream went on", name)
+		}
+		resp.Body.Close()
+		cancel()
+	}
+}
