@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/accesslog"
 	"github.com/abilian/hop3/hop3/auth"
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
@@ -53,12 +54,13 @@ type core struct {
 	builders atomic.Pointer[[]hop3.Builder]
 	logger   *zap.Logger
 
-	api      atomic.Pointer[rpc.Handler]       // nil until started
-	platform atomic.Pointer[platform.Platform] // nil while not started
-	metrics  atomic.Pointer[metrics]           // as api
+	api      atomic.Pointer[rpc.Handler] // nil until started
+	metrics  atomic.Pointer[metrics]     // as api
 	gate     *gate
-	ssh      atomic.Pointer[sshd.Server] // the newest one; nil for none
-	control  atomic.Pointer[Control]     // nil when this process is not `hop3 run`
+	ssh      atomic.Pointer[sshd.Server]       // the newest one; nil for none
+	control  atomic.Pointer[Control]           // nil when this process is not `hop3 run`
+	platform atomic.Pointer[platform.Platform] // nil while not started
+	access   atomic.Pointer[accesslog.Log]     // nil while not started
 
 	hostKeys   hostKeys
 	sshAddress atomic.Pointer[string] // from this host; nil for none
@@ -211,6 +213,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 	}
 	c.platform.Store(c.Platform)
 	c.started = true
+	c.openAccessLog()
 	if err := c.Platform.Reconcile(ctx); err != nil {
 		// Each app's trouble is its own: it is marked and logged, the others
 		// are served.
@@ -344,6 +347,7 @@ func (c *core) closeLocked() error {
 			c.front = nil
 		}
 		err = errors.Join(err, c.Platform.Shutdown(ctx), c.Platform.Runtime.Close())
+		c.closeAccessLog()
 		c.Platform = nil
 		c.platform.Store(nil)
 	}

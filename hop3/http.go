@@ -74,7 +74,16 @@ type HTTPPolicy struct {
 	// WAF is the firewall; nil for none. It is no setting: that of a route is
 	// its release's.
 	WAF *WAF `json:"waf,omitempty"`
+	// AccessLog is how requests are written down; "" is the server's choice.
+	AccessLog string `json:"access_log,omitempty"`
 }
+
+// The words of HTTPPolicy.AccessLog.
+const (
+	AccessLogJSON     = "json"
+	AccessLogCombined = "combined"
+	AccessLogOff      = "off"
+)
 
 // HTTPLayers are the settings that the policy of a release is made of, each
 // over the one before.
@@ -160,7 +169,7 @@ func (p *HTTPPolicy) IsZero() bool {
 	return p == nil || p.AllowHTTP == nil && p.HSTS == nil && p.CanonicalHost == "" && len(p.Headers)+len(p.CacheControl)+len(p.BasicAuth)+
 		len(p.Allow)+len(p.Deny)+len(p.Protect)+len(p.Encode)+len(p.ErrorPages)+len(p.Routes) == 0 && p.RateLimit == nil && p.MaxBody == 0 &&
 		p.Timeout == 0 && p.Maintenance == nil && !p.Sticky && p.Retries == nil && !p.BufferRequests && !p.BufferResponses && p.Upstream == "" &&
-		p.Canary == nil && p.WAF == nil
+		p.Canary == nil && p.WAF == nil && p.AccessLog == ""
 }
 
 // String returns the policy as the header's value.

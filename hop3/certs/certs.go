@@ -29,8 +29,10 @@ type Options struct {
 	// it.
 	Hosts func() []string
 	// Dir is where the certificates are that users bring.
-	Dir    string
-	Own    []string // hosts of the server itself
+	Dir string
+	Own []string // hosts of the server itself
+	// Every is how often Run looks for what is missing, a minute when it is 0.
+	Every  time.Duration
 	Logger *zap.Logger
 }
 
@@ -39,6 +41,7 @@ type Keeper struct {
 	options Options
 	cache   *certmagic.Cache
 	custom  custom
+	staples staples
 
 	mu       sync.Mutex
 	sources  *sources // nil before Use
@@ -51,12 +54,15 @@ type Keeper struct {
 	ctx   context.Context
 	end   context.CancelFunc
 	tasks sync.WaitGroup
+
+	closed sync.Once
 }
 
 // sources are the authorities of one configuration of the server.
 type sources struct {
 	public, local *certmagic.Config
 	wildcards     bool // the public one can vouch for wildcards
+	shared        bool // the public one's certificates are also other servers'
 }
 
 // record is how the last attempt for a host ended, if it failed.
@@ -73,6 +79,9 @@ const atOnce = 8
 func New(o Options) *Keeper {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
+	}
+	if o.Every == 0 {
+		o.Every = time.Minute
 	}
 	k := &Keeper{
 		options: o, custom: custom{dir: o.Dir},
@@ -92,17 +101,24 @@ func New(o Options) *Keeper {
 	return k
 }
 
-// Close ends what the keeper does in the background, and waits for that.
+// Close ends what the keeper does in the background, and waits for that. Later
+// calls do nothing.
 func (k *Keeper) Close() {
-	k.end()
-	k.tasks.Wait()
-	k.cache.Stop()
+	k.closed.Do(func() {
+		k.end()
+		k.tasks.Wait()
+		k.cache.Stop()
+	})
 }
 
 // Authorities are where certificates come from.
 type Authorities struct {
 	Storage       certmagic.Storage
 	Public, Local []certmagic.Issuer
+	// Shared is where those of the public ones are kept, with the accounts, when
+	// other servers have them too: who asks first asks for all, and each answers
+	// the HTTP challenges of the others. nil for Storage.
+	Shared certmagic.Storage
 	// Wildcards says that the public ones can be asked for wildcards, which
 	// they give by the DNS challenge only.
 	Wildcards bool
@@ -110,9 +126,9 @@ type Authorities struct {
 
 // Use makes these the authorities from now on.
 func (k *Keeper) Use(a Authorities) {
-	config := func(issuers []certmagic.Issuer) *certmagic.Config {
+	config := func(storage certmagic.Storage, issuers []certmagic.Issuer) *certmagic.Config {
 		cfg := certmagic.New(k.cache, certmagic.Config{
-			Storage: a.Storage, Issuers: issuers, OnEvent: k.event, Logger: zap.NewNop(),
+			Storage: storage, Issuers: issuers, OnEvent: k.event, Logger: zap.NewNop(),
 		})
 		for _, issuer := range issuers {
 			if s, ok := issuer.(interface{ SetConfig(*certmagic.Config) }); ok {
@@ -121,7 +137,11 @@ func (k *Keeper) Use(a Authorities) {
 		}
 		return cfg
 	}
-	s := &sources{public: config(a.Public), local: config(a.Local), wildcards: a.Wildcards}
+	public := a.Storage
+	if a.Shared != nil {
+		public = a.Shared
+	}
+	s := &sources{public: config(public, a.Public), local: config(a.Storage, a.Local), wildcards: a.Wildcards, shared: a.Shared != nil}
 	k.mu.Lock()
 	k.sources = s
 	k.mu.Unlock()
@@ -204,7 +224,7 @@ func (k *Keeper) GetCertificate(ctx context.Context, hello *tls.ClientHelloInfo)
 	app, subject := k.subject(host)
 	if app != "" {
 		if cert := k.custom.find(app, host, time.Now()); cert != nil {
-			return cert, nil
+			return k.stapled(cert), nil
 		}
 	}
 	if subject == "" {

@@ -130,7 +130,10 @@ releases switch u
 rollback u
 route list a
 system u
+system cleanup a
 system info u
+system logs a
+system status a
 user u
 user add a
 user disable a

@@ -203,6 +203,7 @@ var descriptions = map[string]string{
 	"test.validations.contains":  "What the answer contains.",
 
 	"http":                   "What the server does with the app's requests.",
+	"http.access-log":        "How requests are written down: json, combined or off.",
 	"http.allow-http":        "Serve plain HTTP too, instead of redirecting it to HTTPS.",
 	"http.allow":             "The only addresses and networks that may come.",
 	"http.deny":              "Addresses and networks that may not.",

@@ -43,9 +43,9 @@ type Platform struct {
 	running running
 
 	unsettled unsettled
-	networks  sync.Mutex // held while they change
 	deploys   ended
 	expiries  expiries
+	networks  sync.Mutex       // held while they change
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
 }

@@ -21,6 +21,10 @@ type ACME struct {
 	MACKey      string
 	DNSProvider string
 	DNSConfig   string // JSON object; may hold secrets
+	Resolvers   []string
+	// Storage is the directory, or the storage module of Caddy as a JSON object,
+	// that several servers share; "" for the home's.
+	Storage string
 }
 
 // Config is a server's configuration, complete and valid. See keys.go for what
@@ -57,6 +61,7 @@ type Config struct {
 	PortRange        PortRange
 	LogMaxSize       int64 // bytes
 
+	AccessLog    string   // json, combined or off
 	MetricsToken []byte   // a secret; empty for none
 	MetricsAllow []string // networks that need none
 
