@@ -204,18 +204,17 @@ func (p *program) knownCommands(ctx context.Context, fresh time.Duration) []stri
 		if err != nil {
 			return nil
 		}
+		var names []string
 		for _, item := range res.Items {
 			object, _ := item.Data.(map[string]any)
 			list, _ := object["commands"].([]any)
-			var names []string
 			for _, v := range list {
 				if s, ok := v.(string); ok {
 					names = append(names, s)
 				}
 			}
-			return names
 		}
-		return nil
+		return names
 	})
 }
 

@@ -31,7 +31,7 @@ func locals() []local {
 		{"auth login", "", "The same as login", login},
 		{"logout", "", "Revoke the token and forget it", logout},
 		{"auth logout", "", "The same as logout", logout},
-		{"deploy", "[DIRECTORY] [-e KEY=VALUE]… [--no-stream]", "Deploy the files of a directory", deploy},
+		{"deploy", "[DIRECTORY] [-e KEY=VALUE]… [--canary[=PERCENT for TIME]] [--no-stream]", "Deploy the files of a directory", deploy},
 		{"logs", logsUsage, "Show an app's logs; -f goes on with new ones", logs},
 		{"app logs", logsUsage, "The same as logs", logs},
 		{"run", runUsage, "Run a command in an app's environment; it reads this input and has this exit status", run},
@@ -64,7 +64,7 @@ func locals() []local {
 }
 
 const (
-	topUsage   = "[-n/--lines N] [--interval SECONDS] [--once]"
+	topUsage   = "[--app NAME] [-n/--lines N] [--interval SECONDS] [--once]"
 	logsUsage  = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build] [--access]"
 	runUsage   = "[-t/--tty | -T/--no-tty] [-i/--interactive] [--input TEXT] [--] COMMAND…"
 	shellUsage = "[--type PROCESS] [-T/--no-tty]"
