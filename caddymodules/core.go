@@ -270,6 +270,8 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		BuildTimeout:     s.BuildTimeout,
 		PreviewsMax:      s.PreviewsMax,
 		PreviewExpiry:    s.PreviewExpiry,
+		EventsKeep:       time.Duration(s.EventsKeep) * 24 * time.Hour,
+		EventsMax:        s.EventsMax,
 		PreviewSleep:     s.PreviewSleep,
 		HTTPPort:         s.HTTPPort,
 		HTTPSPort:        s.HTTPSPort,

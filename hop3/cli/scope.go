@@ -19,7 +19,7 @@ var scoped = set(
 )
 
 // optional are the commands to which only an --app that was given belongs.
-var optional = set("app create", "app launch", "cert list", "cert status", "cert renew")
+var optional = set("app create", "app launch", "cert list", "cert status", "cert renew", "events")
 
 // followed are the commands whose progress is followed while they work.
 var followed = set("redeploy", "app redeploy", "app create", "app launch", "app fetch")

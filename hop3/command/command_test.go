@@ -87,6 +87,9 @@ env live u
 env set u
 env show u
 env unset u
+events u
+events kinds u
+events verify a
 git u
 git setup u
 help p

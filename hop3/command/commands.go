@@ -41,7 +41,7 @@ func New(s Server) *Commands {
 	for _, rows := range [][]Command{
 		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
 		domainCommands(), certCommands(), httpCommands(), proxyCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
-		sourceCommands(), webhookCommands(), previewCommands(),
+		sourceCommands(), webhookCommands(), previewCommands(), eventCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)
@@ -115,8 +115,10 @@ type Request struct {
 	Args   []string
 	User   *hop3.User // nil when nobody proved who they are
 	Token  hop3.Token
-	Source string
-	Extra  Extra
+	Source string // what logins are counted by
+	// Address is where they come from: an IP address, or "local".
+	Address string
+	Extra   Extra
 }
 
 // Run runs a command line. It owns the uploaded archive from here on. Errors
@@ -132,12 +134,14 @@ func (c *Commands) Run(ctx context.Context, r Request) ([]api.Item, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx = platform.As(ctx, call.Actor())
 	items, err := cmd.Run(ctx, call)
+	c.server.Platform.Revealed(ctx, call.App, call.revealed...)
 	return items, call.explain(ctx, err)
 }
 
 func (c *Commands) newCall(r Request) *Call {
-	return &Call{Token: r.Token, Source: r.Source, Extra: r.Extra, Platform: c.server.Platform, Streams: c.server.Streams, commands: c}
+	return &Call{Token: r.Token, Source: r.Source, Address: r.Address, Extra: r.Extra, Platform: c.server.Platform, Streams: c.server.Streams, commands: c}
 }
 
 // prepare finds the command that is called and checks that this caller may
@@ -170,4 +174,9 @@ func (c *Call) explain(ctx context.Context, err error) error {
 		return c.suggestApp(ctx, err)
 	}
 	return err
+}
+
+// Names returns the names of all commands that do something, without aliases.
+func (c *Commands) Names() []string {
+	return slices.DeleteFunc(slices.Clone(c.names), func(name string) bool { return c.byName[name].noun })
 }

@@ -53,7 +53,7 @@ func (c *Commands) addNouns() {
 		if c.byName[word] != nil {
 			continue
 		}
-		row := Command{Name: word, Summary: summary, App: TakesApp, Max: Any, Lenient: true, Run: func(_ context.Context, call *Call) ([]api.Item, error) {
+		row := Command{Name: word, noun: true, Summary: summary, App: TakesApp, Max: Any, Lenient: true, Run: func(_ context.Context, call *Call) ([]api.Item, error) {
 			if len(call.Args) > 0 {
 				return nil, call.commands.unknown(append([]string{word}, call.Args...))
 			}

@@ -12,6 +12,7 @@ import (
 type Actor struct {
 	Username string
 	Admin    bool
+	Source   string // the address they come from; see hop3.Event
 }
 
 // AppStatus is what there is to know of an app.
@@ -111,13 +112,13 @@ func (p *Platform) CreateApp(ctx context.Context, who Actor, name string) (hop3.
 		return hop3.App{}, hop3.Errorf(hop3.CodeInvalid, "'%s' cannot be an app's name: those with two dashes in a row are for previews", name).
 			WithHint("`git push -o preview` to an app makes a preview of a branch.")
 	}
-	return p.createApp(ctx, hop3.App{Name: name, CreatedBy: who.Username})
+	return p.createApp(asked(ctx, who), hop3.App{Name: name, CreatedBy: who.Username})
 }
 
 // createApp stores an app whose name was checked.
 func (p *Platform) createApp(ctx context.Context, app hop3.App) (hop3.App, error) {
 	app.State, app.Env = hop3.StateStopped, hop3.Env{}
-	if err := p.Store.CreateApp(ctx, app); err != nil {
+	if err := p.Store.CreateApp(ctx, app, event(ctx, hop3.EventAppCreated, app.Name, "'%s' was created", app.Name)); err != nil {
 		return hop3.App{}, err
 	}
 	if err := p.Files.MakeDir(p.logDir(app.Name)); err != nil {

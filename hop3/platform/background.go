@@ -1,5 +1,7 @@
 package platform
 
+import "github.com/abilian/hop3/hop3"
+
 // Begin starts what goes on for as long as the server does. It is called once,
 // after Reconcile; Shutdown ends it.
 func (p *Platform) Begin() {
@@ -8,4 +10,6 @@ func (p *Platform) Begin() {
 	p.beginCron()
 	p.Go("previews", p.tendPreviews)
 	p.Go("webhooks", p.resumeDeliveries)
+	p.Go("event log", p.tendEvents)
+	p.happened(event(p.tasks.ctx, hop3.EventServerStarted, "", "the server started"))
 }

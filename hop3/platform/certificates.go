@@ -64,6 +64,7 @@ func (p *Platform) RenewCertificates(ctx context.Context, app string, within tim
 	if err != nil {
 		return err
 	}
+	p.happened(event(ctx, hop3.EventCertificateAsked, app, "certificates were asked for by hand"))
 	var failed []string
 	for _, c := range certificates {
 		switch {
@@ -152,7 +153,11 @@ func (p *Platform) AddCertificate(ctx context.Context, name string, chain, key [
 	if len(hosts) == 0 {
 		hosts = p.hostsOf(name, app.Env)
 	}
-	return p.Certs.AddCustom(name, hosts, chain, key)
+	c, err := p.Certs.AddCustom(name, hosts, chain, key)
+	if err == nil {
+		p.happened(event(ctx, hop3.EventCertificateAdded, name, "a certificate for %s was added, good until %s", c.Host, c.NotAfter.UTC().Format(time.DateOnly)))
+	}
+	return c, err
 }
 
 // RemoveCertificate takes away those the app's user brought that are good for a
@@ -161,7 +166,11 @@ func (p *Platform) RemoveCertificate(ctx context.Context, name, host string) err
 	if _, err := p.Store.App(ctx, name); err != nil {
 		return err
 	}
-	return p.Certs.RemoveCustom(name, hop3.NormalizeHost(host))
+	err := p.Certs.RemoveCustom(name, hop3.NormalizeHost(host))
+	if err == nil {
+		p.happened(event(ctx, hop3.EventCertificateRemoved, name, "the certificates of one's own for %s were removed", hop3.NormalizeHost(host)))
+	}
+	return err
 }
 
 // wantCertificates begins to get certificates for hosts that users gave an app.

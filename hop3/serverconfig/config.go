@@ -74,6 +74,8 @@ type Config struct {
 	CloneAllowPrivate bool
 	PreviewsMax       int
 	PreviewExpiry     time.Duration
+	EventsKeep        int // days
+	EventsMax         int
 	PreviewSleep      time.Duration
 	MaxArchiveSize    int64 // bytes
 	MaxExtractedSize  int64 // bytes
