@@ -68,6 +68,16 @@ func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	// Held until the last byte, also of a WebSocket: an old release is not
 	// stopped before.
 	defer claim.Release()
+	m := a.measure(w, r, claim)
+	defer m.end(r)
+	m.err = a.admit(m, r, next, claim)
+	return m.err
+}
+
+// Private
+
+// admit answers a request for an app.
+func (a *Apps) admit(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, claim *routing.Claim) error {
 	if a.misdirected(r, claim) {
 		return a.pages.write(w, r, pageMisdirected)
 	}
@@ -81,8 +91,6 @@ func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 	return a.serve(w, r, next, claim)
 }
-
-// Private
 
 // serve answers a request that its app is to have.
 func (a *Apps) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, claim *routing.Claim) error {

@@ -70,6 +70,7 @@ func (c *core) hostHandler(api http.Handler) http.Handler {
 		}
 		writeAnswer(w, http.StatusOK, control.State())
 	})
+	mux.HandleFunc("POST /host/ssh", c.grantSSH)
 	mux.HandleFunc("POST /host/reload", func(w http.ResponseWriter, r *http.Request) {
 		var request ReloadRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&request); err != nil {

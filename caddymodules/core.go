@@ -52,9 +52,13 @@ type core struct {
 	logger   *zap.Logger
 
 	api     atomic.Pointer[rpc.Handler] // nil until started
+	metrics atomic.Pointer[metrics]     // as api
 	gate    *gate
 	ssh     atomic.Pointer[sshd.Server] // the newest one; nil for none
 	control atomic.Pointer[Control]     // nil when this process is not `hop3 run`
+
+	hostKeys   hostKeys
+	sshAddress atomic.Pointer[string] // from this host; nil for none
 
 	mu      sync.Mutex
 	started bool
@@ -99,7 +103,7 @@ func running(home string) *core {
 }
 
 func newCore(config *serverconfig.Config, logger *zap.Logger) *core {
-	c := &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{}, gate: newGate()}
+	c := &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{Dir: filepath.Join(config.Home, "run", "streams")}, gate: newGate()}
 	c.Keeper = certs.New(certs.Options{
 		AppOf:  c.Table.AppOf,
 		Hosts:  c.eagerHosts,

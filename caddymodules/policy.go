@@ -198,7 +198,7 @@ func (a *Apps) sendOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	if !ok {
 		return a.unknown(w, r)
 	}
-	defer claim.Release()
+	defer letGo(r, claim)
 	if route.Strip {
 		r = stripPrefix(r, route.Prefix)
 	}

@@ -25,7 +25,7 @@ func (a *Apps) tryOut(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	if !ok {
 		return false, nil
 	}
-	defer canary.Release()
+	defer letGo(r, canary)
 	watched := &watchedWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: time.Now()}
 	whole := false
 	defer func() { watched.report(r, canary, whole) }()

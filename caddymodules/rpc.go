@@ -58,13 +58,19 @@ func (h *RPC) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		http.Error(w, "The server is starting.", http.StatusServiceUnavailable)
 		return nil
 	}
+	if r.URL.Path == metricsPath {
+		if !h.app.core.metrics.Load().serve(w, r) {
+			return next.ServeHTTP(w, r)
+		}
+		return nil
+	}
 	server.ServeHTTP(w, r)
 	return nil
 }
 
 func isAPI(path string) bool {
 	switch path {
-	case "/rpc", "/rpc/", "/health", "/version":
+	case "/rpc", "/rpc/", "/health", "/version", metricsPath:
 		return true
 	}
 	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/")
@@ -79,7 +85,7 @@ const unixPathMax = 107
 // openAPI makes the API's handler, and serves it without asking for a token on
 // a socket that only the server's own user can reach: for host commands.
 func (c *core) openAPI(home string) error {
-	commands := command.New(command.Server{Platform: c.Platform, Streams: c.Streams, Version: Version, Plugins: plugins})
+	commands := command.New(command.Server{Platform: c.Platform, Streams: c.Streams, Version: Version, Plugins: Plugins})
 	uploads, err := c.uploads(home)
 	if err != nil {
 		return err
@@ -90,6 +96,7 @@ func (c *core) openAPI(home string) error {
 			Logger: c.logger.Named("rpc"), Host: host, Uploads: uploads,
 		}
 	}
+	c.metrics.Store(c.newMetrics())
 	c.api.Store(handler(nil))
 	path := filepath.Join(home, "run", "server.sock")
 	if len(path) > unixPathMax {
@@ -127,8 +134,8 @@ func (c *core) uploads(home string) (rpc.Uploads, error) {
 	}}, nil
 }
 
-// plugins are the modules that plug into Hop3.
-func plugins() []command.Plugin {
+// Plugins are the modules that plug into Hop3.
+func Plugins() []command.Plugin {
 	var all []command.Plugin
 	for _, kind := range []struct{ namespace, provides string }{
 		{"toolchains", "toolchain"}, {"builders", "builder"}, {"runtimes", "runtime"}, {"proxies", "proxy"}, {"addons", "addon"},

@@ -43,13 +43,16 @@ func (a *App) startSSH() error {
 	server := &sshd.Server{
 		Home:     a.config.Home,
 		Repos:    a.core.Repos,
-		Users:    users{a.core.Platform},
+		Users:    users{a.core.Platform, &a.core.hostKeys},
 		Pushes:   pushes{a.core.Platform},
 		Commands: a.core.sshCommand,
 		Logger:   a.logger.Named("ssh"),
 	}
 	a.ssh = server
 	a.core.ssh.Store(server)
+	if reached := loopback(listener.Addr()); reached != "" {
+		a.core.sshAddress.Store(&reached)
+	}
 	a.core.Platform.Go("ssh", func(ctx context.Context) {
 		if err := server.Serve(ctx, listener); err != nil {
 			a.logger.Error("the SSH server ended", zap.Error(err))
@@ -84,13 +87,6 @@ func (a *App) Stop() error {
 	}
 	a.core.Platform.Interrupt() // pushers are told why their deploy ends
 	return shutdown(context.Background(), sessionsEndExit)
-}
-
-// users tells sshd who a key belongs to.
-type users struct{ platform *platform.Platform }
-
-func (u users) UserByKey(ctx context.Context, fingerprint string) (hop3.User, error) {
-	return u.platform.AuthenticateKey(ctx, fingerprint)
 }
 
 // pushes hands sshd's pushes to the platform.

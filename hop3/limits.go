@@ -30,3 +30,17 @@ type Scaling struct {
 	// sleep; 0 means never.
 	SleepAfter time.Duration
 }
+
+// Usage is what processes use.
+type Usage struct {
+	Memory int64         // bytes, of what files they read and wrote, too
+	CPU    time.Duration // used so far; less than before when some have gone
+}
+
+// UsageMeter is a Runtime that can tell what its instances use.
+type UsageMeter interface {
+	// Usage returns what an instance uses; with "" in place of its type all of
+	// the release, and without a release's number all of the app, one-off
+	// commands too. It is false when that is not known.
+	Usage(id ReleaseID, processType string, ordinal int) (Usage, bool)
+}

@@ -9,6 +9,7 @@ type LogLine struct {
 	Level int    // 0 always shown, 1 normal, 2 verbose, 3 debug
 	Color string // "", green, red, yellow, blue, cyan or magenta
 	Time  time.Time
+	Once  bool // a secret, shown to who asked and kept nowhere
 }
 
 // Output receives the progress of a long verb as it happens. Implementations

@@ -39,10 +39,11 @@ var mayImport = map[string][]string{
 	"hop3/build":        {"hop3", "hop3/cgroup", "hop3/sandbox"},
 	"hop3/disk":         {"hop3", "hop3/logfile"},
 	"hop3/env":          {"hop3"},
+	"hop3/idn":          {"hop3"},
 	"hop3/git":          {"hop3", "hop3/git/hook"},
 	"hop3/git/hook":     {"hop3"},
 	"hop3/logfile":      {"hop3"},
-	"hop3/manifest":     {"hop3", "hop3/cron"},
+	"hop3/manifest":     {"hop3", "hop3/cron", "hop3/idn"},
 	"hop3/cgroup":       {},
 	"hop3/cron":         {"hop3"},
 	"hop3/procfs":       {},
@@ -50,7 +51,7 @@ var mayImport = map[string][]string{
 	"hop3/ready":        {"hop3", "hop3/procfs"},
 	"hop3/routing":      {"hop3"},
 	"hop3/front":        {"hop3", "hop3/procfs", "hop3/routing"},
-	"hop3/serverconfig": {"hop3"},
+	"hop3/serverconfig": {"hop3", "hop3/idn"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
 	"hop3/webhook":      {"hop3"},
@@ -71,10 +72,10 @@ var mayImport = map[string][]string{
 	"hop3/hop3test": {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs", "hop3/sandbox"},
 
 	// L2: the verbs.
-	"hop3/platform": {"hop3", "hop3/cron", "hop3/env", "hop3/manifest"},
+	"hop3/platform": {"hop3", "hop3/cron", "hop3/env", "hop3/idn", "hop3/manifest"},
 
 	// L3: the front doors and the clients.
-	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/platform", "hop3/stream"},
+	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/idn", "hop3/platform", "hop3/stream"},
 	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream", "hop3/webhook"},
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/abilian/hop3/caddymodules"
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/auth"
@@ -35,11 +36,7 @@ type host struct {
 
 // openHost finds the server of the home, or opens its database.
 func openHost(ctx context.Context, home string) (*host, error) {
-	settings := map[string]string{}
-	if home != "" {
-		settings["home"] = home
-	}
-	config, err := serverconfig.Load(serverconfig.Options{Flags: settings})
+	config, err := serverconfig.Load(serverconfig.Options{Flags: homeFlag(home)})
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +45,7 @@ func openHost(ctx context.Context, home string) (*host, error) {
 	}
 	lock, err := serverconfig.LockHome(config.Home)
 	if hop3.CodeOf(err) == hop3.CodeConflict {
-		return remoteHost(filepath.Join(config.Home, "run", "server.sock"))
+		return remoteHost(hostSocketPath(config.Home))
 	}
 	if err != nil {
 		return nil, err
@@ -90,7 +87,7 @@ func localHost(ctx context.Context, config *serverconfig.Config) (*host, error) 
 	commands := command.New(command.Server{
 		Platform: &platform.Platform{Store: db, Auth: credentials, Logger: zap.NewNop()},
 		Streams:  &stream.Hub{},
-		Plugins:  func() []command.Plugin { return nil },
+		Plugins:  caddymodules.Plugins,
 	})
 	user := hop3.User{Username: hostAdmin.Username, Admin: true, Active: true}
 	return &host{
@@ -101,8 +98,8 @@ func localHost(ctx context.Context, config *serverconfig.Config) (*host, error) 
 	}, nil
 }
 
-// hostCommands are the colon commands of Hop3 (Python)'s host program, key,
-// reload and upgrade.
+// hostCommands are the commands of Hop3 (Python)'s host program, key, reload and
+// upgrade.
 func hostCommands(home *string) []*cobra.Command {
 	with := func(f handler) func(*cobra.Command, []string) error {
 		return func(cmd *cobra.Command, args []string) (err error) {
@@ -125,14 +122,17 @@ func hostCommands(home *string) []*cobra.Command {
 	for _, c := range []*cobra.Command{create, reset} {
 		c.Flags().Bool("password-stdin", false, "read the password from standard input")
 	}
-	return append(reloadCommands(home), []*cobra.Command{
+	return slices.Concat(reloadCommands(home), databaseCommands(home), sshCommands(home), []*cobra.Command{
+		setupCommand(home),
 		create,
 		reset,
 		{Use: "admin:token <user>", Short: "Print a token for a user", Args: cobra.ExactArgs(1), RunE: with(adminToken)},
 		{Use: "admin:ssh-token", Short: "Print a token for the first administrator, who is created when there is none", Args: cobra.NoArgs, RunE: with(adminSSHToken)},
 		{Use: "admin:list", Short: "List the users", Args: cobra.NoArgs, RunE: with(passOn("user", "list"))},
+		{Use: "plugins", Short: "List what is built into the server", Args: cobra.NoArgs, RunE: with(passOn("plugin", "list"))},
+		{Use: "routes", Short: "List the hosts that are served, and whose they are", Args: cobra.NoArgs, RunE: with(passOn("route", "list"))},
 		keyCommand(with),
-	}...)
+	})
 }
 
 type handler = func(ctx context.Context, h *host, cmd *cobra.Command, args []string) error

@@ -2,6 +2,7 @@ package hop3cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -69,11 +70,14 @@ func Commands() []*cobra.Command {
 	return append(all, host...)
 }
 
+// sharedWords begin commands of the host and of a server: they are the host's
+// for who is not logged in to any.
+var sharedWords = []string{"key", "plugins", "routes"}
+
 // isHostCommand reports whether hop3's first argument is for the host and not
-// for a server somewhere. `hop3 key` is the host's for who is not logged in to
-// any.
+// for a server somewhere.
 func isHostCommand(word string) bool {
-	if word == "key" {
+	if slices.Contains(sharedWords, word) {
 		return !cli.LoggedIn()
 	}
 	for _, c := range Commands() {
@@ -86,7 +90,12 @@ func isHostCommand(word string) bool {
 
 func execute(root *cobra.Command, args []string) int {
 	root.SetArgs(args)
-	if err := root.ExecuteContext(context.Background()); err != nil {
+	err := root.ExecuteContext(context.Background())
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "hop3: %s\n", sentence(err))
 		return 1
 	}
@@ -108,13 +117,17 @@ func hostSocket() string {
 	if err != nil {
 		return ""
 	}
-	path := filepath.Join(config.Home, "run", "server.sock")
-	conn, err := net.Dial("unix", path)
-	if err != nil {
+	if !hostSocketAnswers(config.Home) {
 		return ""
 	}
-	conn.Close()
-	return path
+	return hostSocketPath(config.Home)
+}
+
+// hostSocketAnswers reports whether a server runs on a home that this user may
+// talk to.
+func hostSocketAnswers(home string) bool {
+	conn, err := net.Dial("unix", hostSocketPath(home))
+	return err == nil && conn.Close() == nil
 }
 
 // listModulesCommand lists what plugs into Hop3.

@@ -70,10 +70,7 @@ func reloadServer(cmd *cobra.Command, home string, request caddymodules.ReloadRe
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), reloadWait)
 	defer cancel()
-	settings := map[string]string{}
-	if home != "" {
-		settings["home"] = home
-	}
+	settings := homeFlag(home)
 	// A mistake in the settings file must not hide where the home is: the
 	// server is to tell of it, in its own words.
 	config, err := serverconfig.Load(serverconfig.Options{Flags: settings})

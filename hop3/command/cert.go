@@ -45,6 +45,7 @@ func certList(ctx context.Context, c *Call) ([]api.Item, error) {
 	for _, h := range all {
 		table.Rows = append(table.Rows, []any{h.App, h.Host, certType(h), certDays(h), certStatus(h)})
 	}
+	showNames(&table, 1)
 	return []api.Item{table}, nil
 }
 

@@ -126,6 +126,7 @@ releases u
 releases show u
 releases switch u
 rollback u
+route list a
 system u
 system info u
 user u

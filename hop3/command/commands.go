@@ -40,7 +40,7 @@ func New(s Server) *Commands {
 	c := &Commands{server: s, byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
 		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
-		domainCommands(), certCommands(), httpCommands(), proxyCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
+		domainCommands(), certCommands(), httpCommands(), proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
 		sourceCommands(), webhookCommands(), previewCommands(), eventCommands(),
 	} {
 		for _, row := range rows {

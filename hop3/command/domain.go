@@ -6,6 +6,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/idn"
 	"github.com/abilian/hop3/hop3/platform"
 )
 
@@ -46,7 +47,28 @@ func domainList(ctx context.Context, c *Call) ([]api.Item, error) {
 	for _, h := range s.Release.Hosts {
 		table.Rows = append(table.Rows, []any{h})
 	}
+	showNames(&table, 0)
 	return []api.Item{table}, nil
+}
+
+// showNames adds a column with the hosts of another one in their own script,
+// where there are such hosts. Their ASCII form stays where programs read it.
+func showNames(table *api.Item, column int) {
+	names := make([]string, len(table.Rows))
+	differ := false
+	for i, row := range table.Rows {
+		host, _ := row[column].(string)
+		if names[i] = idn.Unicode(host); names[i] != host {
+			differ = true
+		}
+	}
+	if !differ {
+		return
+	}
+	table.Headers = append(table.Headers, "In its script")
+	for i := range table.Rows {
+		table.Rows[i] = append(table.Rows[i], names[i])
+	}
 }
 
 type domainVerb func(p *platform.Platform, ctx context.Context, who platform.Actor, app string, hosts []string, out hop3.Output) (platform.DomainChange, error)
@@ -62,10 +84,10 @@ func (c *Call) changeDomains(ctx context.Context, verb domainVerb) ([]api.Item, 
 	}
 	var items []api.Item
 	for _, h := range change.Added {
-		items = append(items, api.Text("  + %s", h))
+		items = append(items, api.Text("  + %s", idn.Show(h)))
 	}
 	for _, h := range change.Removed {
-		items = append(items, api.Text("  - %s", h))
+		items = append(items, api.Text("  - %s", idn.Show(h)))
 	}
 	items = append(items, out.items()...)
 	if change.Release > 0 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // readHTTP reads [http], what the proxy does with an app's requests, into the
@@ -61,6 +62,9 @@ func (h *httpReading) set(key, value string) {
 // check takes a setting over, or reports at path, below [http], what is wrong
 // with it.
 func (h *httpReading) check(path []string, key, value string) {
+	if key == "canonical-host" {
+		value = idn.Normalize(value)
+	}
 	one := hop3.HTTPSettings{key: value}
 	if err := one.Validate(); err != nil {
 		h.doc.fail(append(slices.Clone(h.path), path...), "%s", strings.TrimPrefix(hop3.MessageOf(err), key+": "))

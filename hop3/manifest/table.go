@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // table is a table of hop3.toml being read. Each read names a key it accepts;
@@ -276,8 +277,8 @@ func (t *table) tables(key string) []*table {
 }
 
 func (t *table) host(key, name string) string {
-	host := hop3.NormalizeHost(strings.TrimSpace(name))
-	if err := hop3.ValidateHost(host); err != nil && name != "_" {
+	host := idn.Normalize(strings.TrimSpace(name))
+	if err := idn.Validate(host); err != nil && name != "_" {
 		t.fail(key, "%s", hop3.MessageOf(err))
 	}
 	return host

@@ -97,7 +97,7 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	}
 	say(out, "-----> Release v%d of '%s' is live, after %s", r.Number, r.App, took(r.CreatedAt))
 	for _, url := range p.urls(r.Hosts) {
-		say(out, "       %s", url)
+		say(out, "       %s", shownURL(url))
 	}
 	tellPorts(out, r.Ports)
 	p.tellStatic(out, r)
@@ -172,7 +172,8 @@ func (a *activation) finish() {
 		}
 	}
 	if a.old.Number != 0 {
-		p.drainAndStop(a.old)
+		p.drainAndStop(a.old) // which prunes: what runs is kept
+		return
 	}
 	p.Go("prune", func(ctx context.Context) { p.prune(ctx, a.release.App) })
 }
@@ -236,7 +237,8 @@ func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error)
 }
 
 // drainAndStop stops a release that is not routed to any more, once its
-// requests have ended or the drain's time is up. It returns at once.
+// requests have ended or the drain's time is up, and removes what no release
+// needs then. It returns at once.
 func (p *Platform) drainAndStop(r hop3.Release) {
 	done := p.running.drains(r.ID())
 	started := p.Go("drain", func(ctx context.Context) {
@@ -250,6 +252,7 @@ func (p *Platform) drainAndStop(r hop3.Release) {
 		}
 		p.Logger.Info("drained", zap.String("app", r.App), zap.Int("release", r.Number), zap.Duration("took", time.Since(started)), zap.Error(err))
 		p.stopQuietly(r)
+		p.prune(ctx, r.App)
 	})
 	if !started {
 		done()

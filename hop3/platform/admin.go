@@ -103,7 +103,7 @@ func (p *Platform) welcome(ctx context.Context, r hop3.Release, m *manifest.Mani
 		// First it is noted: shown twice is worse than asked for.
 		app = p.noteAccount(ctx, app, func(a *hop3.App) { a.Admin.Shown = true })
 		for _, line := range credential(*app.Admin, m.Admin.Login) {
-			tell(unrecorded(out), 0, "green", "       %s", line)
+			tellOnce(out, "green", "       %s", line)
 		}
 		tell(out, 0, "green", "       The admin's login is shown once. `hop3 app credentials --app %s` shows it again.", r.App)
 	}

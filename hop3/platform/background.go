@@ -7,6 +7,7 @@ import "github.com/abilian/hop3/hop3"
 func (p *Platform) Begin() {
 	p.Go("tend", p.tendAll)
 	p.Go("repair", p.repairAll)
+	p.Go("traffic", p.sampleAll)
 	p.beginCron()
 	p.Go("previews", p.tendPreviews)
 	p.Go("webhooks", p.resumeDeliveries)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // HostCertificate is the certificate of a host of an app.
@@ -67,24 +68,25 @@ func (p *Platform) RenewCertificates(ctx context.Context, app string, within tim
 	p.happened(event(ctx, hop3.EventCertificateAsked, app, "certificates were asked for by hand"))
 	var failed []string
 	for _, c := range certificates {
+		name := idn.Show(c.Host)
 		switch {
 		case c.Kind == hop3.CertificateCustom:
-			say(out, "%s has a certificate of its own", c.Host)
+			say(out, "%s has a certificate of its own", name)
 			continue
 		case hop3.LocalHost(strings.TrimPrefix(c.Host, "*.")):
 			continue // by our own authority, as soon as it is needed
 		case !force && c.Kind != "" && time.Until(c.NotAfter) > within:
-			say(out, "%s is good until %s", c.Host, c.NotAfter.UTC().Format(time.DateOnly))
+			say(out, "%s is good until %s", name, c.NotAfter.UTC().Format(time.DateOnly))
 			continue
 		}
-		say(out, "Getting a certificate for %s", c.Host)
+		say(out, "Getting a certificate for %s", name)
 		if err := p.Certs.Obtain(ctx, c.Host, c.Kind != ""); err != nil {
 			failed = append(failed, c.Host)
-			tell(out, 0, "red", "%s: %s", c.Host, hop3.MessageOf(err))
+			tell(out, 0, "red", "%s: %s", name, hop3.MessageOf(err))
 			continue
 		}
 		c.Certificate = p.Certs.Certificate(ctx, c.Host)
-		tell(out, 1, "green", "%s has a certificate by %s until %s", c.Host, c.Issuer, c.NotAfter.UTC().Format(time.DateOnly))
+		tell(out, 1, "green", "%s has a certificate by %s until %s", name, c.Issuer, c.NotAfter.UTC().Format(time.DateOnly))
 	}
 	if len(failed) > 0 {
 		return hop3.Errorf(hop3.CodeUnavailable, "No certificate for %s.", strings.Join(failed, ", "))
@@ -101,7 +103,7 @@ func (p *Platform) WaitForCertificates(ctx context.Context, hosts []string, out 
 		if !hop3.LocalHost(host) {
 			p.tellAddresses(ctx, host, out)
 		}
-		say(out, "-----> Getting a certificate for %s", host)
+		say(out, "-----> Getting a certificate for %s", idn.Show(host))
 		if err := p.Certs.Obtain(ctx, host, false); err != nil {
 			tell(out, 0, "red", "       %s", hop3.MessageOf(err))
 			if first == nil {
@@ -166,9 +168,9 @@ func (p *Platform) RemoveCertificate(ctx context.Context, name, host string) err
 	if _, err := p.Store.App(ctx, name); err != nil {
 		return err
 	}
-	err := p.Certs.RemoveCustom(name, hop3.NormalizeHost(host))
+	err := p.Certs.RemoveCustom(name, idn.Normalize(host))
 	if err == nil {
-		p.happened(event(ctx, hop3.EventCertificateRemoved, name, "the certificates of one's own for %s were removed", hop3.NormalizeHost(host)))
+		p.happened(event(ctx, hop3.EventCertificateRemoved, name, "the certificates of one's own for %s were removed", idn.Normalize(host)))
 	}
 	return err
 }

@@ -61,7 +61,10 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	var release hop3.Release
 	defer func() { p.noteRefused(ctx, req, release, err) }()
 	ctx, change, end := p.cancelable(ctx, req.App)
-	defer func() { end(err) }()
+	defer func() {
+		p.deploys.count(err)
+		end(err)
+	}()
 	if err := p.checkDisk(ctx, req.App, req.App, req.Out); err != nil {
 		return nil, err
 	}
@@ -214,7 +217,7 @@ func tellEnv(out hop3.Output, r env.Resolved) {
 		tell(out, 1, "yellow", "       Warning: the computed variable %s mentions a variable that is not set", key)
 	}
 	for _, key := range r.Display {
-		tell(unrecorded(out), 0, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
+		tellOnce(out, "green", "       Generated %s=%s (shown once)", key, r.Env[key])
 	}
 }
 

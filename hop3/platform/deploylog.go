@@ -56,19 +56,13 @@ func (p *Platform) record(r hop3.Release, out hop3.Output) (hop3.Output, func(er
 	}
 }
 
-// Log passes the line on, and keeps it.
+// Log passes the line on, and keeps it where it may.
 func (r *recording) Log(line hop3.LogLine) {
 	r.Output.Log(line)
-	_, _ = fmt.Fprintln(r.log, line.Text) // never fails
-}
-
-// unrecorded returns what a recording passes its lines on to: for what is shown
-// once and kept nowhere.
-func unrecorded(out hop3.Output) hop3.Output {
-	if r, ok := out.(*recording); ok {
-		return r.Output
+	if line.Once {
+		return
 	}
-	return out
+	_, _ = fmt.Fprintln(r.log, line.Text) // never fails
 }
 
 func deployLogName(number int) string { return deployLogs + "/v" + strconv.Itoa(number) + ".log" }

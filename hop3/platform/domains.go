@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // DomainChange is what a change of an app's hosts did.
@@ -29,11 +30,11 @@ func (p *Platform) AddDomains(ctx context.Context, who Actor, app string, hosts 
 func (p *Platform) RemoveDomains(ctx context.Context, who Actor, app string, hosts []string, out hop3.Output) (DomainChange, error) {
 	return p.changeDomains(ctx, who, app, out, func(have []string) ([]string, error) {
 		for _, h := range hosts {
-			i := slices.Index(have, hop3.NormalizeHost(h))
+			i := slices.Index(have, idn.Normalize(h))
 			switch {
 			case i >= 0:
 				have = slices.Delete(have, i, i+1)
-			case slices.Contains(p.hostsOf(app, nil), hop3.NormalizeHost(h)):
+			case slices.Contains(p.hostsOf(app, nil), idn.Normalize(h)):
 				return nil, hop3.Errorf(hop3.CodeInvalid, "%s is the name that every app has under the server's own; it cannot be taken away.", h)
 			default:
 				return nil, hop3.Errorf(hop3.CodeNotFound, "App '%s' does not have the host %s.", app, h).

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 	"github.com/abilian/hop3/hop3/manifest"
 )
 
@@ -50,6 +51,12 @@ func (p *Platform) SetHTTP(ctx context.Context, who Actor, name string, set hop3
 	app, err := p.Store.App(ctx, name)
 	if err != nil {
 		return 0, err
+	}
+	set = maps.Clone(set)
+	for key, value := range set {
+		if key == "canonical-host" {
+			set[key] = idn.Normalize(value)
+		}
 	}
 	if err := set.Validate(); err != nil {
 		return 0, err

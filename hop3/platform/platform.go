@@ -42,6 +42,8 @@ type Platform struct {
 	running running
 
 	unsettled unsettled
+	deploys   ended
+	expiries  expiries
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
 

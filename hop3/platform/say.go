@@ -18,3 +18,10 @@ func tell(out hop3.Output, level int, color, format string, args ...any) {
 	}
 	out.Log(hop3.LogLine{Text: fmt.Sprintf(format, args...), Level: level, Color: color, Time: time.Now()})
 }
+
+// tellOnce tells a secret: it is shown, and kept nowhere.
+func tellOnce(out hop3.Output, color, format string, args ...any) {
+	if out != nil {
+		out.Log(hop3.LogLine{Text: fmt.Sprintf(format, args...), Color: color, Time: time.Now(), Once: true})
+	}
+}

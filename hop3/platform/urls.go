@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // hostsOf returns the hosts of an app: <app>.<base domain> and those of
@@ -22,12 +23,12 @@ func (p *Platform) hostsOf(app string, vars hop3.Env) []string {
 	return hosts
 }
 
-// hostList splits the variable HOST_NAME: hosts between blanks or commas, or
-// "_" for none.
+// hostList splits the variable HOST_NAME: hosts, in any script, between blanks
+// or commas, or "_" for none.
 func hostList(value string) []string {
 	var hosts []string
 	for h := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
-		if h = hop3.NormalizeHost(h); h != "_" && h != "" {
+		if h = idn.Normalize(h); h != "_" && h != "" {
 			hosts = append(hosts, h)
 		}
 	}
@@ -37,7 +38,7 @@ func hostList(value string) []string {
 // checkHosts reports the first host that is none, or the server's own.
 func (p *Platform) checkHosts(hosts []string) error {
 	for _, h := range hosts {
-		if err := hop3.ValidateHost(h); err != nil {
+		if err := idn.Validate(h); err != nil {
 			return err
 		}
 		if h == p.Settings.ControlHost {
@@ -59,10 +60,21 @@ func (p *Platform) checkClaims(ctx context.Context, app string, hosts []string) 
 	}
 	for _, h := range hosts {
 		if owner := claimed[h]; owner != "" && owner != app {
-			return hop3.Errorf(hop3.CodeConflict, "Hostname '%s' is already used by app '%s'.", h, owner)
+			return hop3.Errorf(hop3.CodeConflict, "Hostname '%s' is already used by app '%s'.", idn.Show(h), owner)
 		}
 	}
 	return nil
+}
+
+// shownURL returns an address as people are told it: that of a host in another
+// script has its name behind it.
+func shownURL(url string) string {
+	_, host, _ := strings.Cut(url, "://")
+	host, _, _ = strings.Cut(host, ":")
+	if name := idn.Unicode(host); name != host {
+		return url + " (" + name + ")"
+	}
+	return url
 }
 
 // urls returns the addresses people use, those of real domains first.

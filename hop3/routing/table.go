@@ -28,12 +28,14 @@ type Table struct {
 
 // NewTable returns an empty table.
 func NewTable() *Table {
-	return &Table{
+	t := &Table{
 		exact:   newHostIndex(),
 		wild:    newHostIndex(),
 		apps:    make(map[string]*entry),
 		retired: make(map[string][]*version),
 	}
+	t.wakes.woken = t.countWake
+	return t
 }
 
 // Name returns "caddy".
@@ -114,6 +116,8 @@ var (
 	_ hop3.Proxy   = (*Table)(nil)
 	_ hop3.Meter   = (*Table)(nil)
 	_ hop3.Witness = (*Table)(nil)
+
+	_ hop3.Recorder = (*Table)(nil)
 )
 
 // Private
@@ -136,6 +140,10 @@ func (t *Table) swap(next *version) (old *version, err error) {
 	}
 	old = e.current.Load()
 	next.canary = t.canaryFor(next.route, old)
+	if c := next.canary; c != nil && c.version.stats == nil {
+		c.version.stats = e.statsFor(c.version.route.Release)
+	}
+	next.stats = e.statsFor(next.route.Release)
 	if old != nil {
 		t.keep(old, next)
 	}
@@ -179,6 +187,8 @@ func retire(v, next *version) {
 func (t *Table) forget(v *version) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	v.stats.versions--
+	v.stats.owner.fold()
 	app := v.route.App
 	left := slices.DeleteFunc(t.retired[app], func(o *version) bool { return o == v })
 	if len(left) == 0 {

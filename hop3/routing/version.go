@@ -14,6 +14,12 @@ type entry struct {
 	current atomic.Pointer[version] // nil once the app is removed
 	// prepared is what was last made of one of its routes.
 	prepared atomic.Pointer[any]
+
+	// Under Table.mu, with what they point to:
+	stats []*stats // of releases, the one that was routed to last at the end
+	older *Counts  // of those that are not among them any more; nil for none
+
+	wakes, failedWakes atomic.Uint64
 }
 
 // acquire counts a request in on the current version; nil when the app is
@@ -47,6 +53,7 @@ type version struct {
 	failures atomic.Int64  // of those
 	prepared prepared
 	canary   *canary // nil for none
+	stats    *stats
 }
 
 const (

@@ -71,6 +71,7 @@ type wakes struct {
 	held  int
 	apps  map[string]*waking
 	now   func() time.Time // nil: the time; replaced by tests
+	woken func(app string, err error)
 }
 
 // waking is what is known of one app.
@@ -146,6 +147,7 @@ func (w *wakes) leave(app string) {
 // run makes one attempt. It belongs to none of the requests.
 func (w *wakes) run(app string, a *waking, s *start, waker Waker) {
 	err := call(waker, app)
+	w.woken(app, err)
 	w.mu.Lock()
 	a.start = nil
 	if err == nil {
@@ -193,4 +195,29 @@ func (w *wakes) time() time.Time {
 		return w.now()
 	}
 	return time.Now()
+}
+
+// allHeld returns the number of requests that wait, by app.
+func (w *wakes) allHeld() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	held := make(map[string]int, len(w.apps))
+	for app, a := range w.apps {
+		held[app] = a.held
+	}
+	return held
+}
+
+// countWake notes that an app was woken, or why it was not.
+func (t *Table) countWake(app string, err error) {
+	t.mu.Lock()
+	e := t.apps[app]
+	t.mu.Unlock()
+	switch {
+	case e == nil:
+	case err == nil:
+		e.wakes.Add(1)
+	default:
+		e.failedWakes.Add(1)
+	}
 }

@@ -26,7 +26,24 @@ const maxRest = 4 << 20
 // request is a request as a server has it, with the upload in a file.
 type request struct {
 	api.Request
+	named  json.RawMessage // the parameters of another method than cli
 	upload *archive.Archive
+}
+
+// discard removes the upload, which nobody wants.
+func (r *request) discard() error {
+	if r.upload == nil {
+		return nil
+	}
+	return r.upload.Close()
+}
+
+// envelope is a request whose parameters depend on its method.
+type envelope struct {
+	Version string          `json:"jsonrpc"`
+	Method  string          `json:"method"`
+	Params  json.RawMessage `json:"params"`
+	ID      json.RawMessage `json:"id"`
 }
 
 // readRequest reads a request of at most limit bytes. With an error there is
@@ -46,14 +63,23 @@ func readRequest(body io.Reader, limit int64, uploads Uploads) (req request, err
 	if err != nil {
 		return req, err
 	}
-	if err := json.Unmarshal(s.rest.Bytes(), &req.Request); err != nil {
+	var got envelope
+	if err := json.Unmarshal(s.rest.Bytes(), &got); err != nil {
 		if syntax := new(json.SyntaxError); errors.As(err, &syntax) || !json.Valid(s.rest.Bytes()) {
 			return req, hop3.Errorf(codeParse, "The request is not valid JSON.")
 		}
-		return req, hop3.Errorf(codeBadRequest, "The request is not a JSON-RPC call of 'cli'.")
+		return req, hop3.Errorf(codeBadRequest, "The request is not a JSON-RPC call.")
 	}
-	if req.Method != api.Method {
-		return req, hop3.Errorf(codeBadRequest, "The request is not a JSON-RPC call of 'cli'.")
+	req.Version, req.Method, req.ID = got.Version, got.Method, got.ID
+	switch {
+	case req.Method == "" || req.Version != "2.0" && req.Method != api.Method:
+		return req, hop3.Errorf(codeBadRequest, "The request is not a JSON-RPC call.")
+	case req.Method != api.Method:
+		req.named = got.Params
+	case len(got.Params) > 0:
+		if err := json.Unmarshal(got.Params, &req.Params); err != nil {
+			return req, hop3.Errorf(codeBadRequest, "The request is not a JSON-RPC call of 'cli'.")
+		}
 	}
 	req.upload = s.upload
 	return req, nil

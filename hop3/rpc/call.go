@@ -24,6 +24,10 @@ const maxStrangerBody = 1 << 20
 // defaultID answers requests without an id.
 var defaultID = json.RawMessage("1")
 
+// discover is the method that describes the others (OpenRPC, "Service
+// Discovery Method").
+const discover = "rpc.discover"
+
 // call answers POST /rpc.
 func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 	who, err := h.identify(r)
@@ -44,8 +48,20 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, r, req.ID, nil, err)
 		return
 	}
+	args := req.Params.Args
+	switch req.Method {
+	case api.Method:
+	case discover:
+		h.answerWith(w, r, req.ID, h.Commands.OpenRPC(), req.discard())
+		return
+	default:
+		if args, err = h.Commands.Arguments(req.Method, req.named); err != nil {
+			h.answer(w, r, req.ID, nil, errors.Join(err, req.discard()))
+			return
+		}
+	}
 	items, err := h.run(r.Context(), command.Request{
-		Args:   req.Params.Args,
+		Args:   args,
 		User:   who.user,
 		Token:  who.token,
 		Source: who.source, Address: who.address,
@@ -78,15 +94,20 @@ func drain(body io.Reader) {
 
 // answer writes the items, or the error.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, items []api.Item, err error) {
+	if items == nil {
+		items = []api.Item{}
+	}
+	h.answerWith(w, r, id, items, err)
+}
+
+// answerWith writes a result, or the error.
+func (h *Handler) answerWith(w http.ResponseWriter, r *http.Request, id json.RawMessage, result any, err error) {
 	if len(id) == 0 {
 		id = defaultID
 	}
 	resp := api.Response{Version: "2.0", ID: id}
 	if err == nil {
-		if items == nil {
-			items = []api.Item{}
-		}
-		resp.Result, err = json.Marshal(items)
+		resp.Result, err = json.Marshal(result)
 	}
 	status := http.StatusOK
 	if err != nil {

@@ -31,7 +31,7 @@ var reads = map[string]string{
 	"config schema": "reads", "cron list": "reads", "cron logs": "reads", "diff": "reads", "domain list": "reads", "env live": "reads",
 	"env show": "reads; with --show-secrets it is app.revealed, as env get is", "events": "reads", "events kinds": "reads", "events verify": "reads", "git setup": "answers a text",
 	"help": "reads", "help commands": "reads", "http show": "reads", "key list": "reads", "plugin list": "reads", "port list": "reads", "preview list": "reads",
-	"proxy check": "asks", "proxy show": "reads", "ps": "reads", "releases": "reads", "releases show": "reads", "system info": "reads", "user list": "reads",
+	"proxy check": "asks", "proxy show": "reads", "ps": "reads", "releases": "reads", "releases show": "reads", "route list": "reads", "system info": "reads", "user list": "reads",
 	"user show": "reads", "version": "reads", "webhook log": "reads", "webhook show": "reads",
 
 	"canary abort": "needs a release that is tried out: TestACanaryLeavesAnEvent of platform", "canary promote": "the same",

@@ -57,6 +57,9 @@ type Config struct {
 	PortRange        PortRange
 	LogMaxSize       int64 // bytes
 
+	MetricsToken []byte   // a secret; empty for none
+	MetricsAllow []string // networks that need none
+
 	Isolation     string // auto, required or off
 	UIDRange      UIDRange
 	LimitsStrict  bool

@@ -26,6 +26,7 @@ var homeDirs = []struct {
 	{"backups", 0o700},
 	{"caddy", 0o700},
 	{"run", 0o700},
+	{"run/streams", 0o700},
 	{"ssh", 0o700},
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/idn"
 )
 
 // to makes the setter of a row: parse the text, put the value into the field.
@@ -144,8 +145,8 @@ func cores(text string) (float64, error) {
 }
 
 func domain(text string) (string, error) {
-	name := hop3.NormalizeHost(text)
-	if err := hop3.ValidateHost(name); err != nil || strings.HasPrefix(name, "*") {
+	name := idn.Normalize(text)
+	if err := idn.Validate(name); err != nil || strings.HasPrefix(name, "*") {
 		return "", errors.New("it must be a domain name")
 	}
 	return name, nil
@@ -157,6 +158,18 @@ const minSecret = 32
 func secret(text string) ([]byte, error) {
 	if len(text) < minSecret {
 		return nil, fmt.Errorf("it has %d bytes; a secret has at least %d", len(text), minSecret)
+	}
+	return []byte(text), nil
+}
+
+// token is a text that fits into a header.
+func token(text string) ([]byte, error) {
+	const least = 16
+	if len(text) < least {
+		return nil, fmt.Errorf("it has %d characters; a token has at least %d", len(text), least)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("a token has no blanks and only ASCII characters")
 	}
 	return []byte(text), nil
 }

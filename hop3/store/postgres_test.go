@@ -31,6 +31,7 @@ func TestPostgreSQL(t *testing.T) {
 		})
 	})
 	t.Run("opened by many at once", func(t *testing.T) { openedByMany(t, server.create(t), "") })
+	t.Run("inspected and copied", func(t *testing.T) { copiesPostgreSQL(t, server) })
 	t.Run("made by a newer Hop3", func(t *testing.T) { madeByNewer(t, server.create(t), "", "pgx") })
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,11 @@ type location interface {
 	dialect() goose.Dialect
 	// lock waits until no other process migrates the database.
 	lock(ctx context.Context, db *sql.DB) (unlock func(), err error)
+	shown() string // its URL, without password
+	// examine returns the size in bytes, and what the engine finds wrong.
+	examine(ctx context.Context, db *sql.DB) (size int64, trouble string, err error)
+	// copy writes what the database has at one moment to an empty file.
+	copy(ctx context.Context, to *os.File) error
 }
 
 const urlHint = "Use sqlite:///path/to/file.db or postgresql://user:password@host/database."

@@ -18,8 +18,10 @@ const Keep = time.Hour
 const maxLogs = 1000
 
 // Hub has the logs of the deployments under way and of the recent ones. It is
-// safe for concurrent use; the zero value is ready.
+// safe for concurrent use; the zero value is ready, and keeps them in memory.
 type Hub struct {
+	Dir string // where logs outlive the process; must exist
+
 	mu   sync.Mutex
 	logs map[string]*Log
 }
@@ -32,7 +34,9 @@ func (h *Hub) New(app, user string) *Log {
 	if h.logs == nil {
 		h.logs = make(map[string]*Log)
 	}
-	h.purge(time.Now())
+	h.purge(l.Created)
+	h.purgeFiles(l.Created)
+	l.keeper = h.keep(l)
 	h.logs[l.ID] = l
 	return l
 }
@@ -43,6 +47,9 @@ func (h *Hub) Get(id string) (*Log, error) {
 	defer h.mu.Unlock()
 	h.purge(time.Now())
 	if l, ok := h.logs[id]; ok {
+		return l, nil
+	}
+	if l, err := h.load(id); err == nil && time.Since(l.ended()) <= Keep {
 		return l, nil
 	}
 	return nil, hop3.Errorf(hop3.CodeNotFound, "Stream not found. The deployment may have ended long ago.")

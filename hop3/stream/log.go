@@ -35,6 +35,7 @@ type Log struct {
 	changed chan struct{} // closed and replaced at each change
 	outcome *Outcome
 	readers int
+	keeper  *keeper
 }
 
 // Line is a line of a log with its index, from 0.
@@ -45,9 +46,9 @@ type Line struct {
 
 // Outcome is how a deployment ended.
 type Outcome struct {
-	Success bool
-	Error   string // a sentence for the user
-	At      time.Time
+	Success bool      `json:"success"`
+	Error   string    `json:"error,omitempty"` // a sentence for the user
+	At      time.Time `json:"at"`
 }
 
 // Log adds a line. Lines after the end are dropped.
@@ -64,6 +65,7 @@ func (l *Log) Log(line hop3.LogLine) {
 		return
 	}
 	l.lines = append(l.lines, Line{l.next, line})
+	l.keeper.line(Line{l.next, line})
 	l.next++
 	l.bytes += len(line.Text)
 	if len(l.lines) > maxLines || l.bytes > maxBytes {
@@ -81,6 +83,7 @@ func (l *Log) Finish(success bool, errorText string) {
 		return
 	}
 	l.outcome = &Outcome{Success: success, Error: errorText, At: time.Now()}
+	l.keeper.end(*l.outcome)
 	l.wake()
 }
 

@@ -174,3 +174,16 @@ func (s *Supervisor) forget(ctx context.Context, children ...Child) error {
 	}
 	return nil
 }
+
+// Usage implements hop3.UsageMeter by the control groups.
+func (s *Supervisor) Usage(id hop3.ReleaseID, processType string, ordinal int) (hop3.Usage, bool) {
+	group := "apps/" + id.App
+	if id.Number != 0 {
+		group = releaseGroup(id)
+	}
+	if processType != "" {
+		group = fmt.Sprintf("%s/%s.%d", group, processType, ordinal)
+	}
+	memory, cpu, ok := s.options.Sandbox.Usage(group)
+	return hop3.Usage{Memory: memory, CPU: time.Duration(cpu)}, ok
+}
