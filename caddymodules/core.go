@@ -105,11 +105,12 @@ func running(home string) *core {
 func newCore(config *serverconfig.Config, logger *zap.Logger) *core {
 	c := &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{Dir: filepath.Join(config.Home, "run", "streams")}, gate: newGate()}
 	c.Keeper = certs.New(certs.Options{
-		AppOf:  c.Table.AppOf,
-		Hosts:  c.eagerHosts,
-		Dir:    filepath.Join(config.Home, "certificates"),
-		Own:    []string{config.ControlHost()},
-		Logger: logger.Named("certificates"),
+		AppOf:   c.Table.AppOf,
+		Outcome: c.certificateOutcome,
+		Hosts:   c.eagerHosts,
+		Dir:     filepath.Join(config.Home, "certificates"),
+		Own:     []string{config.ControlHost()},
+		Logger:  logger.Named("certificates"),
 	})
 	return c
 }
@@ -190,6 +191,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Auth:     credentials,
 		Files:    disk.Files{},
 		Certs:    c.Keeper,
+		Notifier: notifier(c.config),
 		Logger:   c.logger,
 		Settings: c.settings(box),
 	}

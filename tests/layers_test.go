@@ -63,6 +63,7 @@ var mayImport = map[string][]string{
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
 	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},
+	"hop3/notify":     {"hop3", "hop3/api"},
 	"hop3/nix":        {"hop3", "hop3/build", "hop3/sandbox"},
 	"hop3/static":     {"hop3"},
 	"hop3/supervisor": {"hop3", "hop3/cgroup", "hop3/logfile", "hop3/procfs", "hop3/sandbox"},

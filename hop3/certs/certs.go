@@ -29,9 +29,11 @@ type Options struct {
 	// it.
 	Hosts func() []string
 	// Dir is where the certificates are that users bring.
-	Dir    string
-	Own    []string // hosts of the server itself
-	Logger *zap.Logger
+	Dir string
+	Own []string // hosts of the server itself
+	// Outcome is told how each attempt for a host ended; nil for nobody.
+	Outcome func(host string, err error)
+	Logger  *zap.Logger
 }
 
 // Keeper keeps certificates. It is safe for concurrent use.

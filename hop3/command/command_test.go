@@ -106,6 +106,11 @@ key list u
 key remove u
 maintenance off u
 maintenance on u
+notify u
+notify add u
+notify list u
+notify remove u
+notify test u
 plugin u
 plugin list u
 port u

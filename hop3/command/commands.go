@@ -41,7 +41,7 @@ func New(s Server) *Commands {
 	for _, rows := range [][]Command{
 		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
 		domainCommands(), certCommands(), httpCommands(), proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
-		sourceCommands(), webhookCommands(), previewCommands(), eventCommands(),
+		sourceCommands(), webhookCommands(), previewCommands(), eventCommands(), notifyCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)

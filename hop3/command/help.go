@@ -20,6 +20,7 @@ func helpCommands() []Command {
 
 // nouns are the first words of commands that have a page of their own.
 var nouns = map[string]string{
+	"notify":  "Send notices of what happens somewhere",
 	"app":     "Applications: list, inspect, start, stop, run",
 	"auth":    "Tokens and who you are",
 	"cert":    "Certificates of host names",

@@ -47,6 +47,7 @@ type Database interface {
 	CronDatabase
 	WebhookDatabase
 	EventDatabase
+	NoticeDatabase
 
 	Close() error
 }
@@ -82,6 +83,7 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"an event is stored with its change or not at all", (*storeStory).eventsOfChanges},
 		{"events are found", (*storeStory).eventQueries},
 		{"events stay what they were", (*storeStory).eventChain},
+		{"a notice waits until it was sent", (*storeStory).notices},
 		{"an ended context changes nothing", (*storeStory).canceled},
 		{"hostile text is kept or refused", (*storeStory).hostileText},
 	} {

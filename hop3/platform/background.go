@@ -12,5 +12,7 @@ func (p *Platform) Begin() {
 	p.Go("previews", p.tendPreviews)
 	p.Go("webhooks", p.resumeDeliveries)
 	p.Go("event log", p.tendEvents)
+	p.Go("notices", p.sendNotices)
+	p.Go("crashes", p.watchCrashes)
 	p.happened(event(p.tasks.ctx, hop3.EventServerStarted, "", "the server started"))
 }

@@ -105,6 +105,7 @@ func (p *Platform) tendEvents(ctx context.Context) {
 	every(ctx, tick, func() {
 		p.happened(p.noted.bursts.ended(p.now(), false)...)
 		p.watchDisk(ctx)
+		p.watchExpiry(ctx)
 		if p.now().Sub(pruned) >= time.Hour {
 			pruned = p.now()
 			p.pruneEvents(ctx)

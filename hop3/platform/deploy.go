@@ -128,6 +128,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
+	release.Env = resolved.Env // no error tells a secret of them
 	tellEnv(req.Out, resolved)
 	if err := checkCron(m.Cron, resolved.Env); err != nil {
 		return nil, err
@@ -423,8 +424,9 @@ func (p *Platform) discard(ctx context.Context, r hop3.Release, why error) {
 		// First, because the database may need the room.
 		err = p.Files.Remove(p.releaseDir(r.App, r.Number))
 	}
+	message := concealed(r.Env, hop3.MessageOf(why))
 	_, updateErr := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
-		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
+		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, message, nil
 		if r.Took == 0 {
 			r.Took = time.Since(r.CreatedAt)
 		}

@@ -3,7 +3,6 @@ package platform
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -20,7 +19,8 @@ const (
 	defaultInterval = 10 * time.Second
 	minInterval     = time.Second
 	defaultRetries  = 3
-	maxProbes       = 16 // at once, of all apps
+	maxProbes       = 16               // at once, of all apps
+	healthWhy       = "health check: " // begins why a sick instance is restarted
 )
 
 // health is what is known of the health of one release's instances.
@@ -126,7 +126,7 @@ func (p *Platform) judge(ctx context.Context, r hop3.Release, i hop3.Instance, e
 	sick, well := p.running.note(r, i, err, p.startTimeout(r), p.now())
 	switch {
 	case sick:
-		p.eject(ctx, r, i, fmt.Sprintf("health check: %v", err))
+		p.eject(ctx, r, i, healthWhy+err.Error())
 	case well:
 		p.readmit(ctx, r, i)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Platform is the verbs over what does the work. All exported fields are
-// required and not changed after Reconcile; its methods are safe for
+// required but Notifier, and not changed after Reconcile; its methods are safe for
 // concurrent use.
 type Platform struct {
 	Store    Store
@@ -29,6 +29,8 @@ type Platform struct {
 	Auth     Authenticator
 	Files    Files
 	Certs    Certificates
+	// Notifier sends notices; nil sends none.
+	Notifier Notifier
 	Logger   *zap.Logger
 	Settings Settings
 
@@ -49,6 +51,7 @@ type Platform struct {
 
 	noted   noted
 	diskLow atomic.Bool
+	expiry  expiry
 }
 
 // Settings are the server's settings that the verbs need.
@@ -148,6 +151,7 @@ type Store interface {
 
 	Deliveries
 	EventLog
+	Notices
 
 	// NewCronRun stores a run under an ID of its own and returns it with ID
 	// set; a CodeConflict error when the entry has one of the same Due.

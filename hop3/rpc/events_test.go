@@ -30,7 +30,7 @@ var reads = map[string]string{
 	"auth whoami": "reads", "canary status": "reads", "cert list": "reads", "config": "answers a text", "config check": "reads", "config migrate procfile": "answers a text",
 	"config schema": "reads", "cron list": "reads", "cron logs": "reads", "diff": "reads", "domain list": "reads", "env live": "reads",
 	"env show": "reads; with --show-secrets it is app.revealed, as env get is", "events": "reads", "events kinds": "reads", "events verify": "reads", "git setup": "answers a text",
-	"help": "reads", "help commands": "reads", "http show": "reads", "key list": "reads", "plugin list": "reads", "port list": "reads", "preview list": "reads",
+	"help": "reads", "help commands": "reads", "http show": "reads", "key list": "reads", "notify list": "reads", "plugin list": "reads", "port list": "reads", "preview list": "reads",
 	"proxy check": "asks", "proxy show": "reads", "ps": "reads", "releases": "reads", "releases show": "reads", "route list": "reads", "system info": "reads", "user list": "reads",
 	"user show": "reads", "version": "reads", "webhook log": "reads", "webhook show": "reads",
 
@@ -107,6 +107,9 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 		{"user enable bob", hop3.EventUserChanged, 0},
 		{"user generate-token bob", hop3.EventTokenIssued, 0},
 		{"user remove bob -y", hop3.EventUserRemoved, 0},
+		{"notify add webhook https://example.org/s3cretpassword --name hook --secret s3cretpassword", hop3.EventNotifyAdded, 0},
+		{"notify test hook", hop3.EventNotifyTested, 0},
+		{"notify remove hook", hop3.EventNotifyRemoved, 0},
 		{"auth logout", hop3.EventLogout, 0},
 	} {
 		before := w.lastEvent()

@@ -23,6 +23,13 @@ type ACME struct {
 	DNSConfig   string // JSON object; may hold secrets
 }
 
+// SMTP is the mail server that notices are sent by.
+type SMTP struct {
+	Host, User, Password, From string
+	Port                       int
+	TLS                        string // starttls, tls or none
+}
+
 // Config is a server's configuration, complete and valid. See keys.go for what
 // each setting means.
 type Config struct {
@@ -79,10 +86,13 @@ type Config struct {
 	PreviewExpiry     time.Duration
 	EventsKeep        int // days
 	EventsMax         int
-	PreviewSleep      time.Duration
-	MaxArchiveSize    int64 // bytes
-	MaxExtractedSize  int64 // bytes
-	MaxArchiveMembers int
+
+	NotifyAllowPrivate bool
+	SMTP               SMTP
+	PreviewSleep       time.Duration
+	MaxArchiveSize     int64 // bytes
+	MaxExtractedSize   int64 // bytes
+	MaxArchiveMembers  int
 
 	LogLevel string // debug, info, warn or error
 	ACME     ACME

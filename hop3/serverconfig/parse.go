@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -327,4 +328,12 @@ func withoutPassword(text string) string {
 		u.RawQuery = "***"
 	}
 	return u.String()
+}
+
+func emailAddress(text string) (string, error) {
+	a, err := mail.ParseAddress(text)
+	if err != nil || a.Address != text {
+		return "", errors.New("it is not an e-mail address")
+	}
+	return text, nil
 }

@@ -27,3 +27,28 @@ CREATE TABLE event_chain (
 );
 
 INSERT INTO event_chain (id, last_id, last_hash, base_hash) VALUES (1, 0, '', '');
+
+-- spec: where notices go and which, sealed: the address may be a secret. A
+-- notice is an event, or several of a kind, that is still to be sent.
+CREATE TABLE notify_targets (
+    name          TEXT PRIMARY KEY,
+    spec          TEXT NOT NULL,
+    failures      INTEGER NOT NULL DEFAULT 0,
+    failing_since BIGINT NOT NULL DEFAULT 0,
+    last_error    TEXT NOT NULL DEFAULT '',
+    last_sent     BIGINT NOT NULL DEFAULT 0,
+    dropped       INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE notices (
+    id       BIGINT PRIMARY KEY,
+    target   TEXT NOT NULL REFERENCES notify_targets (name) ON DELETE CASCADE,
+    merge    TEXT NOT NULL,
+    event    TEXT NOT NULL,
+    count    INTEGER NOT NULL,
+    first_at BIGINT NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_at  BIGINT NOT NULL
+);
+
+CREATE INDEX notices_due ON notices (next_at);
