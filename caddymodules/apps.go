@@ -20,14 +20,15 @@ type Apps struct {
 	// 0, the default, does not redirect.
 	HTTPSPort int `json:"https_port,omitempty"`
 
-	table    *routing.Table
-	core     *core                                   // nil where only the routing is Hop3's
-	proxy    caddyhttp.MiddlewareHandler             // of apps without a policy
-	proxies  map[profile]caddyhttp.MiddlewareHandler // of those with one
-	encoders map[string]caddyhttp.MiddlewareHandler
-	files    *staticFiles
-	pages    *pages
-	logger   *zap.Logger
+	table     *routing.Table
+	instances *instances                              // nil until provisioned
+	core      *core                                   // nil where only the routing is Hop3's
+	proxy     caddyhttp.MiddlewareHandler             // of apps without a policy
+	proxies   map[profile]caddyhttp.MiddlewareHandler // of those with one
+	encoders  map[string]caddyhttp.MiddlewareHandler
+	files     *staticFiles
+	pages     *pages
+	logger    *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -55,8 +56,19 @@ func (a *Apps) Provision(ctx caddy.Context) (err error) {
 	if a.encoders, err = loadEncoders(ctx); err != nil {
 		return err
 	}
-	a.files, err = newStaticFiles(ctx)
+	if a.files, err = newStaticFiles(ctx); err != nil {
+		return err
+	}
+	a.instances, err = instancesOf(a.table)
 	return err
+}
+
+// Cleanup lets go of the instances.
+func (a *Apps) Cleanup() error {
+	if a.instances == nil {
+		return nil
+	}
+	return forgetInstances(a.table)
 }
 
 // ServeHTTP answers one request.

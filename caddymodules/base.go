@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -42,7 +41,7 @@ func BaseConfig(o BaseOptions) ([]byte, error) {
 	var warnings []caddyconfig.Warning
 	cfg := &caddy.Config{
 		Admin:      baseAdmin(),
-		Logging:    baseLogging(o.LogLevel),
+		Logging:    baseLogging(o.LogLevel, o.Home),
 		StorageRaw: caddyconfig.JSON(map[string]string{"module": "file_system", "root": filepath.Join(o.Home, "caddy")}, &warnings),
 		AppsRaw:    caddy.ModuleMap{"http": caddyconfig.JSON(baseHTTP(o), &warnings)},
 	}
@@ -67,32 +66,6 @@ func BaseConfig(o BaseOptions) ([]byte, error) {
 func baseAdmin() *caddy.AdminConfig {
 	persist := false // the database is the truth
 	return &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: &persist}}
-}
-
-// baseLogging logs what Hop3 says at the given level, and of Caddy only what
-// is wrong: an admin starts Hop3, and should not have to know Caddy's parts.
-func baseLogging(level string) *caddy.Logging {
-	if strings.EqualFold(level, "debug") {
-		return &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": baseLog(level)}}
-	}
-	own, others := baseLog(level), baseLog("WARN")
-	own.Include = []string{"hop3"}
-	// The proxy writes each request out as JSON before it knows whether it has
-	// something to log; what goes wrong is logged by hop3_apps. That the admin
-	// API is closed is no news.
-	others.Exclude = []string{"hop3", "http.handlers.reverse_proxy", "admin"}
-	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": others, "hop3": own}}
-}
-
-func baseLog(level string) *caddy.CustomLog {
-	log := &caddy.CustomLog{}
-	log.Level = strings.ToUpper(level)
-	if level == "" {
-		log.Level = "WARN"
-	}
-	log.WriterRaw = json.RawMessage(`{"output": "stderr"}`)
-	log.EncoderRaw = json.RawMessage(`{"format": "console"}`)
-	return log
 }
 
 func baseHTTP(o BaseOptions) *caddyhttp.App {

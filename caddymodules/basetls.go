@@ -2,6 +2,7 @@ package caddymodules
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
@@ -21,7 +22,7 @@ func baseTLS(o BaseOptions) (*caddytls.TLS, error) {
 	if err != nil {
 		return nil, err
 	}
-	keeper := &Certificates{PublicRaw: public, Wildcards: o.ACME.DNSProvider != ""}
+	keeper := &Certificates{PublicRaw: public, Wildcards: o.ACME.DNSProvider != "", SharedRaw: sharedStorage(o.ACME.Storage)}
 	return &caddytls.TLS{
 		Automation: &caddytls.AutomationConfig{
 			OnDemand: &caddytls.OnDemandConfig{
@@ -49,6 +50,21 @@ type ACMEOptions struct {
 	// DNSProvider is the module that answers DNS challenges; "" for none.
 	DNSProvider string
 	DNSSettings string // JSON object for it
+	Resolvers   []string
+	// Storage is the directory, or the storage module as a JSON object, that
+	// several servers share; "" for none.
+	Storage string
+}
+
+// sharedStorage is the configuration of a storage module.
+func sharedStorage(where string) json.RawMessage {
+	switch {
+	case where == "":
+		return nil
+	case strings.HasPrefix(where, "{"):
+		return json.RawMessage(where)
+	}
+	return caddyconfig.JSON(map[string]string{"module": "file_system", "root": where}, nil)
 }
 
 // publicIssuers are the authorities for public names.
@@ -67,8 +83,10 @@ func acmeIssuer(o BaseOptions) (json.RawMessage, error) {
 		CA:    o.ACME.Directory,
 		Email: o.ACME.Email,
 		Challenges: &caddytls.ChallengesConfig{
-			HTTP:    &caddytls.HTTPChallengeConfig{AlternatePort: o.HTTPPort, Disabled: o.HTTPPort == 0},
-			TLSALPN: &caddytls.TLSALPNChallengeConfig{AlternatePort: o.HTTPSPort, Disabled: o.Fronted},
+			HTTP: &caddytls.HTTPChallengeConfig{AlternatePort: o.HTTPPort, Disabled: o.HTTPPort == 0},
+			// Of servers with one storage, any may be asked, and only HTTP can be
+			// answered for another one.
+			TLSALPN: &caddytls.TLSALPNChallengeConfig{AlternatePort: o.HTTPSPort, Disabled: o.Fronted || o.ACME.Storage != ""},
 		},
 	}
 	if o.ACME.RootCA != "" {
@@ -82,7 +100,7 @@ func acmeIssuer(o BaseOptions) (json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		issuer.Challenges.DNS = &caddytls.DNSChallengeConfig{ProviderRaw: provider}
+		issuer.Challenges.DNS = &caddytls.DNSChallengeConfig{ProviderRaw: provider, Resolvers: o.ACME.Resolvers}
 	}
 	return caddyconfig.JSONModuleObject(issuer, "module", "acme", nil), nil
 }

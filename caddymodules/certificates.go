@@ -25,6 +25,9 @@ type Certificates struct {
 	PublicRaw []json.RawMessage `json:"public,omitempty" caddy:"namespace=tls.issuance inline_key=module"`
 	// LocalRaw are those for names that no public authority can vouch for.
 	LocalRaw []json.RawMessage `json:"local,omitempty" caddy:"namespace=tls.issuance inline_key=module"`
+	// SharedRaw is where certificates for public names are kept when other
+	// servers have them too; Caddy's storage when there is none.
+	SharedRaw json.RawMessage `json:"shared,omitempty" caddy:"namespace=caddy.storage inline_key=module"`
 	// Wildcards says that the public ones have a DNS challenge.
 	Wildcards bool `json:"wildcards,omitempty"`
 
@@ -70,8 +73,27 @@ func (c *Certificates) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	c.keeper = source.Keeper()
-	c.keeper.Use(certs.Authorities{Storage: ctx.Storage(), Public: public, Local: local, Wildcards: c.Wildcards})
+	shared, err := c.shared(ctx)
+	if err != nil {
+		return err
+	}
+	c.keeper.Use(certs.Authorities{Storage: ctx.Storage(), Shared: shared, Public: public, Local: local, Wildcards: c.Wildcards})
 	return nil
+}
+
+func (c *Certificates) shared(ctx caddy.Context) (certmagic.Storage, error) {
+	if c.SharedRaw == nil {
+		return nil, nil
+	}
+	loaded, err := ctx.LoadModule(c, "SharedRaw")
+	if err != nil {
+		return nil, fmt.Errorf("loading the storage of the certificates: %w", err)
+	}
+	converter, ok := loaded.(caddy.StorageConverter)
+	if !ok {
+		return nil, fmt.Errorf("the module %T in caddy.storage is no storage", loaded)
+	}
+	return converter.CertMagicStorage()
 }
 
 func issuers(ctx caddy.Context, c *Certificates, field string) ([]certmagic.Issuer, error) {

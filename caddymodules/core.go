@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/accesslog"
 	"github.com/abilian/hop3/hop3/auth"
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
@@ -33,6 +34,7 @@ import (
 	"github.com/abilian/hop3/hop3/sshd"
 	"github.com/abilian/hop3/hop3/store"
 	"github.com/abilian/hop3/hop3/stream"
+	"github.com/abilian/hop3/hop3/waf"
 )
 
 // core is what of a Hop3 server survives a reload of Caddy's configuration:
@@ -44,6 +46,7 @@ type core struct {
 	Table    *routing.Table
 	Repos    *git.Repositories
 	Keeper   *certs.Keeper
+	Guard    *waf.Guard
 
 	front *front.Proxy // nil until started, and where another module is the proxy
 
@@ -51,11 +54,13 @@ type core struct {
 	builders atomic.Pointer[[]hop3.Builder]
 	logger   *zap.Logger
 
-	api     atomic.Pointer[rpc.Handler] // nil until started
-	metrics atomic.Pointer[metrics]     // as api
-	gate    *gate
-	ssh     atomic.Pointer[sshd.Server] // the newest one; nil for none
-	control atomic.Pointer[Control]     // nil when this process is not `hop3 run`
+	api      atomic.Pointer[rpc.Handler] // nil until started
+	metrics  atomic.Pointer[metrics]     // as api
+	gate     *gate
+	ssh      atomic.Pointer[sshd.Server]       // the newest one; nil for none
+	control  atomic.Pointer[Control]           // nil when this process is not `hop3 run`
+	platform atomic.Pointer[platform.Platform] // nil while not started
+	access   atomic.Pointer[accesslog.Log]     // nil while not started
 
 	hostKeys   hostKeys
 	sshAddress atomic.Pointer[string] // from this host; nil for none
@@ -112,7 +117,16 @@ func newCore(config *serverconfig.Config, logger *zap.Logger) *core {
 		Own:     []string{config.ControlHost()},
 		Logger:  logger.Named("certificates"),
 	})
+	c.Guard = waf.New(waf.Options{Dir: filepath.Join(config.Home, "waf", "log"), Save: c.saveBan, Logger: slogOf(logger.Named("waf"))})
 	return c
+}
+
+// saveBan stores a ban that the firewall has begun.
+func (c *core) saveBan(b hop3.Ban) error {
+	if p := c.platform.Load(); p != nil {
+		return p.SaveBan(b)
+	}
+	return errors.New("the server is ending")
 }
 
 // eagerHosts are the hosts that have a certificate before their first visitor:
@@ -175,6 +189,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
 	}
+	_, isTable := proxy.(tableUser) // our own Caddy serves what it routes
 	if proxy == nil {
 		if c.front, err = c.newFront(sockets); err != nil {
 			return err
@@ -195,7 +210,12 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Logger:   c.logger,
 		Settings: c.settings(box),
 	}
+	if c.front != nil || isTable {
+		c.Platform.Firewall = c.Guard
+	}
+	c.platform.Store(c.Platform)
 	c.started = true
+	c.openAccessLog()
 	if err := c.Platform.Reconcile(ctx); err != nil {
 		// Each app's trouble is its own: it is marked and logged, the others
 		// are served.
@@ -331,7 +351,9 @@ func (c *core) closeLocked() error {
 			c.front = nil
 		}
 		err = errors.Join(err, c.Platform.Shutdown(ctx), c.Platform.Runtime.Close())
+		c.closeAccessLog()
 		c.Platform = nil
+		c.platform.Store(nil)
 	}
 	if c.Repos != nil {
 		err = errors.Join(err, c.Repos.Close())

@@ -17,13 +17,12 @@ import (
 	"github.com/abilian/hop3/hop3/routing"
 )
 
-// proxyConfig is the one reverse proxy in front of all apps.
+// proxyConfig is the one reverse proxy in front of all apps, for what does not
+// go direct.
 //
-// A request that finds no live instance waits and tries again for 5 s, which
-// covers a restart. Idle connections are given up before the servers of the
-// languages we run give them up (2 to 5 s): a request sent into a connection
-// that is being closed is lost unless it is safe to repeat. A stream survives
-// a reload of Caddy's configuration for stream_close_delay.
+// Its patience and its idle connections are those of a request that goes
+// direct. Which instances fail is known to the selection. A stream survives a
+// reload of Caddy's configuration for stream_close_delay.
 const proxyConfig = `{
 	"dynamic_upstreams": {"source": "hop3"},
 	"transport": {
@@ -38,7 +37,6 @@ const proxyConfig = `{
 		"try_interval": "50ms",
 		"retry_match": [{"hop3_repeat_once": {}}]
 	},
-	"health_checks": {"passive": {"fail_duration": "2s"}},
 	"stream_close_delay": "5m"%s
 }`
 
@@ -118,11 +116,19 @@ func loadHandler(ctx caddy.Context, id, config string) (caddyhttp.MiddlewareHand
 	return mod.(caddyhttp.MiddlewareHandler), nil
 }
 
-// forward lets Caddy's reverse proxy serve the request.
-func (a *Apps) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, claim *routing.Claim) error {
-	defer a.noteBroken(r, claim)
-	caddyhttp.SetVar(r.Context(), claimVar, claim)
-	err := a.proxyFor(r, claim.Route()).ServeHTTP(w, r, next)
+// forward has an instance serve the request, directly or by Caddy's reverse
+// proxy.
+func (a *Apps) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, claim *routing.Claim) (err error) {
+	at := &attempt{all: a.instances, claim: claim}
+	defer a.noteBroken(r, at)
+	if goesDirect(r, claim.Route()) {
+		err = a.direct(w, r, at)
+	} else {
+		defer at.end(false) // also of an answer that breaks off
+		caddyhttp.SetVar(r.Context(), attemptVar, at)
+		err = a.proxyFor(r, claim.Route()).ServeHTTP(w, r, next)
+		at.end(err != nil && r.Context().Err() == nil && !errors.As(err, new(*http.MaxBytesError)))
+	}
 	if err == nil {
 		return nil
 	}
@@ -131,14 +137,14 @@ func (a *Apps) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 
 // noteBroken logs a response that the app began and did not end. The proxy
 // panics then, for the client's connection to break too.
-func (a *Apps) noteBroken(r *http.Request, claim *routing.Claim) {
+func (a *Apps) noteBroken(r *http.Request, at *attempt) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler && r.Context().Err() == nil {
-		claim.Fail()
-		route := claim.Route()
+	if p == http.ErrAbortHandler && r.Context().Err() == nil && (at.broken == nil || causeOf(r.Context(), at.broken) != causeClientLeft) {
+		at.claim.Fail()
+		route := at.claim.Route()
 		a.logger.Warn("an app broke off its response",
 			zap.String("app", route.App), zap.Int("release", route.Release), zap.String("host", r.Host), zap.String("path", r.URL.Path))
 	}
@@ -167,7 +173,8 @@ func (a *Apps) failed(w http.ResponseWriter, r *http.Request, claim *routing.Cla
 	claim.Fail()
 	a.logger.Warn("an app did not answer",
 		zap.String("app", route.App), zap.Int("release", route.Release),
-		zap.String("request", handlerErr.ID), zap.Int("status", handlerErr.StatusCode), zap.Error(handlerErr.Err))
+		zap.String("request", handlerErr.ID), zap.Int("status", handlerErr.StatusCode),
+		zap.String("cause", string(causeOf(r.Context(), err))), zap.Error(handlerErr.Err))
 	return a.pages.write(w, r, failedPage(handlerErr.StatusCode, handlerErr.ID))
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/abilian/hop3/hop3/certs"
 )
 
 // Gate is the handler http.handlers.hop3_gate, the first of each server that
@@ -15,7 +17,8 @@ type Gate struct {
 	// Public says that the server is one that gives way to a program in front.
 	Public bool `json:"public,omitempty"`
 
-	gate *gate
+	gate   *gate
+	keeper *certs.Keeper // nil where only the routing is Hop3's
 }
 
 // CaddyModule describes the module.
@@ -26,8 +29,15 @@ func (*Gate) CaddyModule() caddy.ModuleInfo {
 // Provision finds the server that it is the first handler of.
 func (g *Gate) Provision(ctx caddy.Context) error {
 	var err error
-	g.gate, err = gateOf(ctx)
-	return err
+	if g.gate, err = gateOf(ctx); err != nil {
+		return err
+	}
+	if app, err := ctx.App("hop3"); err == nil {
+		if source, ok := app.(keeperSource); ok {
+			g.keeper = source.Keeper()
+		}
+	}
+	return nil
 }
 
 // gateOf returns the gate of the server that ctx provisions. Where only the
@@ -48,6 +58,9 @@ func gateOf(ctx caddy.Context) (*gate, error) {
 // ServeHTTP counts the request while it is served.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	g.gate.await(r.Context())
+	if g.keeper != nil && g.keeper.AnswerChallenge(w, r) {
+		return nil
+	}
 	if r.Header.Get("Upgrade") != "" {
 		// Such a stream has no end that could be waited for.
 		return next.ServeHTTP(w, r)

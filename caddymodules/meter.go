@@ -24,6 +24,7 @@ const statusLeft = 499
 // answer.
 type meter struct {
 	http.ResponseWriter
+	core    *core            // nil where only the routing is Hop3's
 	claim   *routing.Claim   // on what answers
 	others  []*routing.Claim // released with the end
 	arrived time.Time
@@ -39,7 +40,7 @@ var meters = sync.Pool{New: func() any { return new(meter) }}
 // measure begins to follow a request.
 func (a *Apps) measure(w http.ResponseWriter, r *http.Request, claim *routing.Claim) *meter {
 	m := meters.Get().(*meter)
-	m.ResponseWriter, m.claim, m.arrived = w, claim, time.Now()
+	m.ResponseWriter, m.core, m.claim, m.arrived = w, a.core, claim, time.Now()
 	if r.ContentLength != 0 && r.Body != nil {
 		// Not kept for another request: a transport may still read from it
 		// when its handler has returned.
@@ -72,6 +73,9 @@ func (m *meter) end(r *http.Request) {
 	status := m.outcome(r, broken != nil)
 	took, received := time.Since(m.arrived), m.body.count()
 	m.claim.Count(status, took, received, m.sent)
+	if m.core != nil {
+		m.core.logAccess(r, m, status, took, received)
+	}
 	for _, claim := range m.others {
 		claim.Release()
 	}

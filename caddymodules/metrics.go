@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/accesslog"
 	"github.com/abilian/hop3/hop3/platform"
 	"github.com/abilian/hop3/hop3/routing"
 )
@@ -42,7 +43,7 @@ func (c *core) newMetrics() *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&trafficCollector{c.Table},
-		&platformCollector{c.Platform, c.logger.Named("metrics")},
+		&platformCollector{c.Platform, c.access.Load(), c.logger.Named("metrics")},
 	)
 	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog:            zap.NewStdLog(c.logger.Named("metrics")),
@@ -120,6 +121,7 @@ const figuresTime = 8 * time.Second
 // platformCollector gives what the platform knows.
 type platformCollector struct {
 	platform *platform.Platform
+	access   *accesslog.Log
 	logger   *zap.Logger
 }
 
@@ -129,12 +131,13 @@ var (
 	memoryDesc    = prometheus.NewDesc("hop3_app_memory_bytes", "Memory that the app's processes use.", []string{"app"}, nil)
 	cpuDesc       = prometheus.NewDesc("hop3_app_cpu_seconds_total", "CPU time that the app's processes have used.", []string{"app"}, nil)
 	expiryDesc    = prometheus.NewDesc("hop3_app_certificate_expiry_timestamp_seconds", "When the first certificate of the app's hosts expires.", []string{"app"}, nil)
+	droppedDesc   = prometheus.NewDesc("hop3_access_log_dropped_lines_total", "Requests that are not in an access log because the disk was full or slow.", nil, nil)
 	deploysDesc   = prometheus.NewDesc("hop3_deploys_total", "Deploys that have ended since the server started, by result: live, failed or canceled.", []string{"result"}, nil)
 )
 
 // Describe lists the metrics.
 func (c *platformCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{infoDesc, instancesDesc, memoryDesc, cpuDesc, expiryDesc, deploysDesc} {
+	for _, d := range []*prometheus.Desc{infoDesc, instancesDesc, memoryDesc, cpuDesc, expiryDesc, droppedDesc, deploysDesc} {
 		ch <- d
 	}
 }
@@ -148,6 +151,7 @@ func (c *platformCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 	}
 	gauge(infoDesc, 1, Version)
+	counter(droppedDesc, float64(c.access.Dropped()))
 	for result, n := range c.platform.Deploys() {
 		counter(deploysDesc, float64(n), result)
 	}

@@ -47,6 +47,7 @@ var (
 	_ tableSource           = (*App)(nil)
 
 	_ caddy.Provisioner           = (*Apps)(nil)
+	_ caddy.CleanerUpper          = (*Apps)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Apps)(nil)
 	_ caddyfile.Unmarshaler       = (*Apps)(nil)
 

@@ -29,6 +29,7 @@ type policy struct {
 	visitors           *visitors
 	passwords          *passwords
 	secret             [32]byte // signs the cookies
+	firewall           *firewall
 }
 
 // policyOf returns the policy of the claim's route, which has one.
@@ -37,6 +38,7 @@ func (a *Apps) policyOf(claim *routing.Claim) *policy {
 		old, _ := before.(*policy)
 		p := newPolicy(route, old)
 		p.secret = a.cookieSecret()
+		a.fence(p)
 		return p
 	}).(*policy)
 }
@@ -112,6 +114,9 @@ func (a *Apps) servePolicy(w http.ResponseWriter, r *http.Request, next caddyhtt
 // refuse answers a request that does not get to the app. done says that it
 // did.
 func (a *Apps) refuse(w http.ResponseWriter, r *http.Request, claim *routing.Claim, p *policy, sentOn bool) (done bool, err error) {
+	if done, err := a.challenge(w, r, p); done {
+		return true, err
+	}
 	if !p.admits(r) {
 		return true, a.pages.write(w, r, pageForbidden)
 	}
@@ -134,7 +139,7 @@ func (a *Apps) refuse(w http.ResponseWriter, r *http.Request, claim *routing.Cla
 	if !p.limitBody(w, r) {
 		return true, a.pages.write(w, r, pageTooLarge)
 	}
-	return false, nil
+	return a.inspect(w, r, p)
 }
 
 // redirection returns where a request is to go instead, "" when it may stay.

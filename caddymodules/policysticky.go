@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // stickyCookie holds the mark of the instance that a visitor was sent to.
@@ -20,19 +18,19 @@ const stickyCookie = "hop3_instance"
 // stick returns the instance that the request's cookie names, if it is there
 // and well, else one chosen anew, which the answer's cookie then names. What
 // names an instance tells nothing of its address, and cannot be made up.
-func (s *Selection) stick(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter, p *policy) *reverseproxy.Upstream {
+func (at *attempt) stick(dials []string, w http.ResponseWriter, r *http.Request, p *policy) string {
 	if c, err := r.Cookie(stickyCookie); err == nil {
-		for _, u := range pool {
-			if subtle.ConstantTimeCompare([]byte(c.Value), []byte(p.mark(u.Dial))) == 1 && u.Available() {
-				return u
+		for _, dial := range dials {
+			if subtle.ConstantTimeCompare([]byte(c.Value), []byte(p.mark(dial))) == 1 && at.all.well(dial) {
+				return dial
 			}
 		}
 	}
-	u := s.choose(pool, r, w)
-	cookie := http.Cookie{Name: stickyCookie, Value: p.mark(u.Dial), Path: "/", HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteLaxMode}
+	dial := at.all.leastBusy(dials)
+	cookie := http.Cookie{Name: stickyCookie, Value: p.mark(dial), Path: "/", HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteLaxMode}
 	h := w.Header() // that of an attempt before this one goes: the app has not answered yet
 	h["Set-Cookie"] = append(slices.DeleteFunc(h["Set-Cookie"], func(c string) bool { return strings.HasPrefix(c, stickyCookie+"=") }), cookie.String())
-	return u
+	return dial
 }
 
 // mark names an instance of the app.

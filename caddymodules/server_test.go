@@ -49,6 +49,9 @@ func startServer(t testing.TB, change ...func(*BaseOptions)) *server {
 		HTTPSPort: freePort(t, address),
 		LogLevel:  "ERROR",
 	}}
+	for s.options.HTTPSPort == s.options.HTTPPort {
+		s.options.HTTPSPort = freePort(t, address)
+	}
 	for _, c := range change {
 		c(&s.options)
 	}

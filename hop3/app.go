@@ -1,7 +1,6 @@
 package hop3
 
 import (
-	"regexp"
 	"strings"
 	"time"
 )
@@ -85,13 +84,13 @@ func (s State) String() string {
 	}
 }
 
-var appName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{1,61}[A-Za-z0-9]$`)
+var appName = pattern(`^[A-Za-z0-9][A-Za-z0-9_-]{1,61}[A-Za-z0-9]$`)
 
 // ValidateAppName reports a CodeInvalid error unless name can be an app's: 3
 // to 63 ASCII letters, digits, '-' and '_', with a letter or digit at both
 // ends.
 func ValidateAppName(name string) error {
-	if appName.MatchString(name) {
+	if appName().MatchString(name) {
 		return nil
 	}
 	return Errorf(CodeInvalid, "%q cannot be an app's name", shorten(name, 80)).

@@ -7,6 +7,7 @@ import "time"
 type CanaryRoute struct {
 	Release   int
 	Upstreams []string
+	Names     []string // of their instances
 	Static    []StaticPath
 	Policy    *HTTPPolicy
 	Dir       string

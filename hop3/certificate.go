@@ -15,7 +15,7 @@ type Certificate struct {
 	// when it did not.
 	Error    string
 	FailedAt time.Time
-	NextTry  time.Time // not before then is it tried again by itself
+	NextTry  time.Time // not before then is it tried again by itself; zero when trying is no use
 }
 
 // The kinds of certificates.

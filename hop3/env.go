@@ -3,7 +3,6 @@ package hop3
 import (
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,11 +10,11 @@ import (
 // Env is a set of environment variables.
 type Env map[string]string
 
-var envKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+var envKey = pattern(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 
 // ValidateEnvKey reports a CodeInvalid error unless key can name a variable.
 func ValidateEnvKey(key string) error {
-	if envKey.MatchString(key) {
+	if envKey().MatchString(key) {
 		return nil
 	}
 	return Errorf(CodeInvalid, "%q cannot be a variable's name", shorten(key, 80)).

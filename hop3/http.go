@@ -13,9 +13,9 @@ import (
 // HTTPSettings.Policy, which validates it. The zero value of a field
 // leaves its matter as it is without a policy.
 //
-// The parts are applied in this order: Deny and Allow, Maintenance, the
-// redirects to HTTPS and to CanonicalHost, RateLimit, BasicAuth, MaxBody,
-// Routes; what is answered gets HSTS, Headers, CacheControl and is encoded.
+// The parts are applied in this order: who and what WAF lets in, Deny and
+// Allow, Maintenance, the redirects to HTTPS and to CanonicalHost, RateLimit,
+// BasicAuth, MaxBody, the rules of WAF, Routes; what is answered gets HSTS, Headers, CacheControl and is encoded.
 type HTTPPolicy struct {
 	// AllowHTTP serves plain HTTP on real domains (true) or redirects it
 	// (false), whatever the manifest's [deploy] says; nil leaves that to it.
@@ -71,7 +71,19 @@ type HTTPPolicy struct {
 	// Canary lets each deploy serve a part of the requests first; nil lets it
 	// serve all at once.
 	Canary *Canary `json:"canary,omitempty"`
+	// WAF is the firewall; nil for none. It is no setting: that of a route is
+	// its release's.
+	WAF *WAF `json:"waf,omitempty"`
+	// AccessLog is how requests are written down; "" is the server's choice.
+	AccessLog string `json:"access_log,omitempty"`
 }
+
+// The words of HTTPPolicy.AccessLog.
+const (
+	AccessLogJSON     = "json"
+	AccessLogCombined = "combined"
+	AccessLogOff      = "off"
+)
 
 // HTTPLayers are the settings that the policy of a release is made of, each
 // over the one before.
@@ -157,7 +169,7 @@ func (p *HTTPPolicy) IsZero() bool {
 	return p == nil || p.AllowHTTP == nil && p.HSTS == nil && p.CanonicalHost == "" && len(p.Headers)+len(p.CacheControl)+len(p.BasicAuth)+
 		len(p.Allow)+len(p.Deny)+len(p.Protect)+len(p.Encode)+len(p.ErrorPages)+len(p.Routes) == 0 && p.RateLimit == nil && p.MaxBody == 0 &&
 		p.Timeout == 0 && p.Maintenance == nil && !p.Sticky && p.Retries == nil && !p.BufferRequests && !p.BufferResponses && p.Upstream == "" &&
-		p.Canary == nil
+		p.Canary == nil && p.WAF == nil && p.AccessLog == ""
 }
 
 // String returns the policy as the header's value.

@@ -14,7 +14,7 @@ const someHash = "$2a$04$ABCDEFGHIJKLMNOPQRSTUuZ1vXn9S0lZC0lY9P7e1rAqvJ8yq2a8e"
 
 func TestHTTPSettings(t *testing.T) {
 	settings := HTTPSettings{
-		"allow": "10.0.0.0/8, 192.0.2.7 2001:db8::/32", "deny": "10.1.0.0/16", "allow-http": "true", "basic-auth.ada": someHash,
+		"allow": "10.0.0.0/8, 192.0.2.7 2001:db8::/32", "deny": "10.1.0.0/16", "access-log": "combined", "allow-http": "true", "basic-auth.ada": someHash,
 		"buffer": "both", "cache-control./assets": "public, max-age=60", "canary": "10% for 5m errors 1.5% p99 500ms",
 		"canonical-host": "WWW.Example.com.", "encode": "gzip", "error-pages.404": "errors/404.html", "headers.x-frame-options": "DENY",
 		"headers.Server": "", "hsts": "1y includeSubDomains preload", "max-body": "50M", "protect": "/admin /metrics", "rate-limit": "10/s burst 20",

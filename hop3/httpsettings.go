@@ -29,6 +29,14 @@ type HTTPSetting struct {
 
 // HTTPSettingKeys are all keys there are, in order.
 var HTTPSettingKeys = []HTTPSetting{
+	{Key: "access-log", Example: "combined", apply: func(p *HTTPPolicy, _, v string) error {
+		switch v {
+		case AccessLogJSON, AccessLogCombined, AccessLogOff:
+			p.AccessLog = v
+			return nil
+		}
+		return Errorf(CodeInvalid, "%q is not one of json, combined, off", shorten(v, 80))
+	}},
 	{Key: "allow", Example: "10.0.0.0/8 192.0.2.7", List: true, apply: func(p *HTTPPolicy, _, v string) (err error) {
 		p.Allow, err = ParseNetworks(v)
 		return err

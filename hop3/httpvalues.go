@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -142,19 +143,25 @@ func validateFieldValue(v string) error {
 	return nil
 }
 
+// The patterns are compiled when they are needed: it takes longer than all
+// else that a client does before it calls a server.
 var (
-	bcryptHash = regexp.MustCompile(`^\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$`)
-	argon2Hash = regexp.MustCompile(`^\$argon2id\$v=19\$m=([0-9]{1,6}),t=([0-9]{1,2}),p=([0-9]{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}$`)
+	bcryptHash = pattern(`^\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$`)
+	argon2Hash = pattern(`^\$argon2id\$v=19\$m=([0-9]{1,6}),t=([0-9]{1,2}),p=([0-9]{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}$`)
 )
+
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // ValidatePasswordHash reports a CodeInvalid error unless hash is bcrypt's or
 // argon2id's, and checking a password against it costs no more than a server
 // can afford for a stranger.
 func ValidatePasswordHash(hash string) error {
-	if bcryptHash.MatchString(hash) {
+	if bcryptHash().MatchString(hash) {
 		return nil
 	}
-	if m := argon2Hash.FindStringSubmatch(hash); m != nil {
+	if m := argon2Hash().FindStringSubmatch(hash); m != nil {
 		memory, _ := strconv.Atoi(m[1])
 		times, _ := strconv.Atoi(m[2])
 		threads, _ := strconv.Atoi(m[3])

@@ -19,6 +19,8 @@ type LogQuery struct {
 	Ordinal int
 	// Build asks for the log of the last build instead of the instances'.
 	Build bool
+	// Access asks for the app's access log instead.
+	Access bool
 	// Follow goes on with new lines.
 	Follow bool
 	// Alive is asked now and then while following; its error ends that. It
@@ -28,7 +30,7 @@ type LogQuery struct {
 
 // LogEntry is a line of a log file.
 type LogEntry struct {
-	Instance string // "web.1"; "" for the build's
+	Instance string // "web.1"; "" for the build's and for requests
 	// Time is when the line was written, give or take 50 ms; the zero time
 	// when nobody knows.
 	Time time.Time

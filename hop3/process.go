@@ -1,7 +1,6 @@
 package hop3
 
 import (
-	"regexp"
 	"time"
 )
 
@@ -39,12 +38,12 @@ func ServesHTTP(processType string) bool {
 	return false
 }
 
-var processType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,30}$`)
+var processType = pattern(`^[A-Za-z0-9][A-Za-z0-9_-]{0,30}$`)
 
 // ValidateProcessType reports a CodeInvalid error unless name can be a process
 // type's: it becomes part of file names and of instance names.
 func ValidateProcessType(name string) error {
-	if processType.MatchString(name) {
+	if processType().MatchString(name) {
 		return nil
 	}
 	return Errorf(CodeInvalid, "%q cannot be a process type's name", shorten(name, 80)).

@@ -27,6 +27,9 @@ type Route struct {
 	// Upstreams are dial addresses in Caddy's form. With none, and no
 	// StaticRoot, visitors get the page of a stopped app.
 	Upstreams []string
+	// Names are those of the instances behind Upstreams, in the same order:
+	// "web.1". They may be left out.
+	Names []string
 	// StaticRoot is the absolute directory to serve when the release has no
 	// process that answers HTTP.
 	StaticRoot string

@@ -37,6 +37,7 @@ type Release struct {
 	// the policy of HTTPLayers.
 	HTTP       *HTTPPolicy
 	HTTPLayers HTTPLayers
+	WAF        *WAF // the firewall in front of it; nil for none
 	Limits     Limits
 	// Scaling says how the number of instances follows the load, and whether
 	// the app sleeps. The key ProcessWeb means the process that serves HTTP,

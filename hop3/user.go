@@ -1,7 +1,6 @@
 package hop3
 
 import (
-	"regexp"
 	"time"
 )
 
@@ -26,11 +25,11 @@ type Key struct {
 	CreatedAt   time.Time
 }
 
-var username = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,79}$`)
+var username = pattern(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,79}$`)
 
 // ValidateUsername reports a CodeInvalid error unless name can be a user's.
 func ValidateUsername(name string) error {
-	if username.MatchString(name) {
+	if username().MatchString(name) {
 		return nil
 	}
 	return Errorf(CodeInvalid, "%q cannot be a username", shorten(name, 80)).

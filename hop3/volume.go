@@ -2,7 +2,6 @@ package hop3
 
 import (
 	"path"
-	"regexp"
 	"strings"
 )
 
@@ -65,11 +64,11 @@ func ValidateBindSource(source string) error {
 // MaxVolumes bounds the volumes of an app.
 const MaxVolumes = 50
 
-var volumeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+var volumeName = pattern(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
 
 // ValidateVolumeName reports a CodeInvalid error unless name can be a volume's.
 func ValidateVolumeName(name string) error {
-	if volumeName.MatchString(name) {
+	if volumeName().MatchString(name) {
 		return nil
 	}
 	return Errorf(CodeInvalid, "%q cannot be a volume's name", shorten(name, 80)).

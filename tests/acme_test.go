@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -32,10 +34,12 @@ type authority struct {
 	directory string
 	rootFile  string // of its own HTTPS
 	dns       int    // port of the DNS server's management
+	log       string // file of what it says
 }
 
-// startAuthority starts Pebble for a server's ports.
-func startAuthority(t *testing.T, s *server) *authority {
+// startAuthority starts Pebble for a server's ports. More settings of its own
+// replace those it has.
+func startAuthority(t *testing.T, s *server, settings ...map[string]any) *authority {
 	t.Helper()
 	for _, program := range []string{"pebble", "pebble-challtestsrv"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -53,10 +57,16 @@ func startAuthority(t *testing.T, s *server) *authority {
 	a := &authority{directory: fmt.Sprintf("https://127.0.0.1:%d/dir", api), rootFile: filepath.Join(dir, "root.pem"), dns: management}
 	keyFile := filepath.Join(dir, "key.pem")
 	selfSigned(t, a.rootFile, keyFile, time.Now().Add(time.Hour), "127.0.0.1")
-	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
+	pebble := map[string]any{
 		"listenAddress": "127.0.0.1:" + strconv.Itoa(api), "managementListenAddress": "127.0.0.1:" + strconv.Itoa(admin),
 		"certificate": a.rootFile, "privateKey": keyFile, "httpPort": s.http, "tlsPort": s.https,
-	}})
+	}
+	for _, more := range settings {
+		maps.Copy(pebble, more)
+	}
+	resolver, _ := pebble["resolver"].(string) // ours: an argument of the program
+	delete(pebble, "resolver")
+	config, err := json.Marshal(map[string]any{"pebble": pebble})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +75,11 @@ func startAuthority(t *testing.T, s *server) *authority {
 		t.Fatal(err)
 	}
 	local := func(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
+	a.log = filepath.Join(dir, "pebble.log")
 	runBeside(t, nil, "pebble-challtestsrv", "-dns01", local(dns), "-management", local(management), "-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "")
 	// It does not wait before it looks, and refuses no good nonces: that is
 	// for testing other things.
-	runBeside(t, []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0"}, "pebble", "-config", configFile, "-dnsserver", local(dns))
+	runLogged(t, a.log, []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0"}, "pebble", "-config", configFile, "-dnsserver", cmp.Or(resolver, local(dns)))
 	for _, port := range []int{api, management} {
 		waitForPort(t, port)
 	}
@@ -104,8 +115,19 @@ func (a *authority) points(t *testing.T, host, address string) {
 // runBeside runs a program until the test ends.
 func runBeside(t *testing.T, env []string, name string, args ...string) {
 	t.Helper()
+	runLogged(t, os.DevNull, env, name, args...)
+}
+
+// runLogged is runBeside with what the program says in a file.
+func runLogged(t *testing.T, file string, env []string, name string, args ...string) {
+	t.Helper()
+	log, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
 	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

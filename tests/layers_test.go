@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"hop3/api": {"hop3"},
 
 	// L1: one thing each, knowing only the words.
+	"hop3/accesslog":    {"hop3", "hop3/logfile"},
 	"hop3/archive":      {"hop3"},
 	"hop3/console":      {"hop3/api"},
 	"hop3/auth":         {"hop3"},
@@ -54,6 +55,7 @@ var mayImport = map[string][]string{
 	"hop3/serverconfig": {"hop3", "hop3/idn"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
+	"hop3/waf":          {"hop3"},
 	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.
@@ -65,6 +67,7 @@ var mayImport = map[string][]string{
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},
 	"hop3/notify":     {"hop3", "hop3/api"},
 	"hop3/nix":        {"hop3", "hop3/build", "hop3/sandbox"},
+	"hop3/rfc2136":    {"hop3"},
 	"hop3/static":     {"hop3"},
 	"hop3/supervisor": {"hop3", "hop3/cgroup", "hop3/logfile", "hop3/procfs", "hop3/sandbox"},
 	"hop3/traefik":    {"hop3", "hop3/front"},
@@ -81,13 +84,13 @@ var mayImport = map[string][]string{
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},
 	"hop3/client":  {"hop3/api", "hop3/console"},
-	"hop3/cli":     {"hop3/api", "hop3/client"},
-	"hop3/cli/tui": {"hop3/api", "hop3/cli", "hop3/client"},
+	"hop3/cli":     {"hop3/api", "hop3/cli/tui", "hop3/client"},
+	"hop3/cli/tui": {"hop3/api", "hop3/client"},
 
 	// L4: the wiring.
 	"caddymodules": {anything},
 	"cmd/hop3":     {anything},
-	"cmd/hop3-cli": {"hop3/api", "hop3/cli", "hop3/cli/tui", "hop3/client"},
+	"cmd/hop3-cli": {"hop3/api", "hop3/cli", "hop3/client"},
 	"cmd/hop3cmd":  {anything},
 	"tests/...":    {anything},
 }
@@ -96,7 +99,7 @@ var mayImport = map[string][]string{
 // Only the wiring imports anything else of Caddy's.
 var mayNameCaddy = []string{
 	"toolchains", "addons", "uwsgi", "hop3/supervisor", "hop3/build", "hop3/docker",
-	"hop3/nix", "hop3/static", "hop3/nginx", "hop3/traefik", "hop3/hop3test",
+	"hop3/nix", "hop3/rfc2136", "hop3/static", "hop3/nginx", "hop3/traefik", "hop3/hop3test",
 }
 
 // notInPlatform is what the verbs leave to the packages below.

@@ -9,6 +9,7 @@ import (
 	_ "github.com/abilian/hop3/hop3/docker"
 	_ "github.com/abilian/hop3/hop3/nginx"
 	_ "github.com/abilian/hop3/hop3/nix"
+	_ "github.com/abilian/hop3/hop3/rfc2136"
 	_ "github.com/abilian/hop3/hop3/supervisor"
 	_ "github.com/abilian/hop3/hop3/traefik"
 	_ "github.com/abilian/hop3/toolchains"

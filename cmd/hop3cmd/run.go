@@ -153,6 +153,7 @@ func caddyConfig(c *serverconfig.Config, settings map[string]string, open socket
 		ACME: caddymodules.ACMEOptions{
 			SelfSigned: c.ACME.Engine == "self-signed", Directory: c.ACME.Server, Email: c.ACME.Email, RootCA: c.ACME.RootCA,
 			KeyID: c.ACME.KeyID, MACKey: c.ACME.MACKey, DNSProvider: c.ACME.DNSProvider, DNSSettings: c.ACME.DNSConfig,
+			Resolvers: c.ACME.Resolvers, Storage: c.ACME.Storage,
 		},
 		LogLevel:  c.LogLevel,
 		Listeners: listeners,

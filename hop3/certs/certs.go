@@ -33,7 +33,9 @@ type Options struct {
 	Own []string // hosts of the server itself
 	// Outcome is told how each attempt for a host ended; nil for nobody.
 	Outcome func(host string, err error)
-	Logger  *zap.Logger
+	// Every is how often Run looks for what is missing, a minute when it is 0.
+	Every  time.Duration
+	Logger *zap.Logger
 }
 
 // Keeper keeps certificates. It is safe for concurrent use.
@@ -41,6 +43,7 @@ type Keeper struct {
 	options Options
 	cache   *certmagic.Cache
 	custom  custom
+	staples staples
 
 	mu       sync.Mutex
 	sources  *sources // nil before Use
@@ -53,12 +56,15 @@ type Keeper struct {
 	ctx   context.Context
 	end   context.CancelFunc
 	tasks sync.WaitGroup
+
+	closed sync.Once
 }
 
 // sources are the authorities of one configuration of the server.
 type sources struct {
 	public, local *certmagic.Config
 	wildcards     bool // the public one can vouch for wildcards
+	shared        bool // the public one's certificates are also other servers'
 }
 
 // record is how the last attempt for a host ended, if it failed.
@@ -75,6 +81,9 @@ const atOnce = 8
 func New(o Options) *Keeper {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
+	}
+	if o.Every == 0 {
+		o.Every = time.Minute
 	}
 	k := &Keeper{
 		options: o, custom: custom{dir: o.Dir},
@@ -94,17 +103,24 @@ func New(o Options) *Keeper {
 	return k
 }
 
-// Close ends what the keeper does in the background, and waits for that.
+// Close ends what the keeper does in the background, and waits for that. Later
+// calls do nothing.
 func (k *Keeper) Close() {
-	k.end()
-	k.tasks.Wait()
-	k.cache.Stop()
+	k.closed.Do(func() {
+		k.end()
+		k.tasks.Wait()
+		k.cache.Stop()
+	})
 }
 
 // Authorities are where certificates come from.
 type Authorities struct {
 	Storage       certmagic.Storage
 	Public, Local []certmagic.Issuer
+	// Shared is where those of the public ones are kept, with the accounts, when
+	// other servers have them too: who asks first asks for all, and each answers
+	// the HTTP challenges of the others. nil for Storage.
+	Shared certmagic.Storage
 	// Wildcards says that the public ones can be asked for wildcards, which
 	// they give by the DNS challenge only.
 	Wildcards bool
@@ -112,9 +128,9 @@ type Authorities struct {
 
 // Use makes these the authorities from now on.
 func (k *Keeper) Use(a Authorities) {
-	config := func(issuers []certmagic.Issuer) *certmagic.Config {
+	config := func(storage certmagic.Storage, issuers []certmagic.Issuer) *certmagic.Config {
 		cfg := certmagic.New(k.cache, certmagic.Config{
-			Storage: a.Storage, Issuers: issuers, OnEvent: k.event, Logger: zap.NewNop(),
+			Storage: storage, Issuers: issuers, OnEvent: k.event, Logger: zap.NewNop(),
 		})
 		for _, issuer := range issuers {
 			if s, ok := issuer.(interface{ SetConfig(*certmagic.Config) }); ok {
@@ -123,7 +139,11 @@ func (k *Keeper) Use(a Authorities) {
 		}
 		return cfg
 	}
-	s := &sources{public: config(a.Public), local: config(a.Local), wildcards: a.Wildcards}
+	public := a.Storage
+	if a.Shared != nil {
+		public = a.Shared
+	}
+	s := &sources{public: config(public, a.Public), local: config(a.Storage, a.Local), wildcards: a.Wildcards, shared: a.Shared != nil}
 	k.mu.Lock()
 	k.sources = s
 	k.mu.Unlock()
@@ -206,7 +226,7 @@ func (k *Keeper) GetCertificate(ctx context.Context, hello *tls.ClientHelloInfo)
 	app, subject := k.subject(host)
 	if app != "" {
 		if cert := k.custom.find(app, host, time.Now()); cert != nil {
-			return cert, nil
+			return k.stapled(cert), nil
 		}
 	}
 	if subject == "" {

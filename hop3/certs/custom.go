@@ -23,7 +23,7 @@ type custom struct {
 	dir string
 
 	mu   sync.RWMutex
-	apps map[string][]*tls.Certificate // loaded at the first use of an app
+	apps map[string]func() []*tls.Certificate // reads an app's files when it is first called
 }
 
 // find returns the certificate that is good for host longest, nil when there
@@ -43,20 +43,23 @@ func (c *custom) find(app, host string, now time.Time) *tls.Certificate {
 
 func (c *custom) of(app string) []*tls.Certificate {
 	c.mu.RLock()
-	certs, loaded := c.apps[app]
+	certs := c.apps[app]
 	c.mu.RUnlock()
-	if loaded {
-		return certs
+	if certs == nil {
+		certs = c.add(app)
 	}
+	return certs() // without the lock: others' handshakes do not wait for this disk
+}
+
+func (c *custom) add(app string) func() []*tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if certs, loaded := c.apps[app]; loaded {
-		return certs
-	}
 	if c.apps == nil {
-		c.apps = map[string][]*tls.Certificate{}
+		c.apps = map[string]func() []*tls.Certificate{}
 	}
-	c.apps[app] = c.load(app)
+	if c.apps[app] == nil {
+		c.apps[app] = sync.OnceValue(func() []*tls.Certificate { return c.load(app) })
+	}
 	return c.apps[app]
 }
 
@@ -95,8 +98,8 @@ func (k *Keeper) AddCustom(app string, hosts []string, chain, key []byte) (hop3.
 	}
 	covered := slices.ContainsFunc(hosts, func(h string) bool { return leaf.VerifyHostname(example(h)) == nil })
 	if !covered {
-		return hop3.Certificate{}, hop3.Errorf(hop3.CodeInvalid, "the certificate is for %s: that is none of the hosts of '%s'", strings.Join(leaf.DNSNames, ", "), app).
-			WithHint("Add the host first: hop3 domain add --app %s %s", app, strings.Join(leaf.DNSNames, " "))
+		return hop3.Certificate{}, hop3.Errorf(hop3.CodeInvalid, "the certificate is for %s: that is none of the hosts of '%s'", printable(strings.Join(leaf.DNSNames, ", ")), app).
+			WithHint("Add the host first: hop3 domain add --app %s %s", app, printable(strings.Join(leaf.DNSNames, " ")))
 	}
 	text, err := bundle(cert)
 	if err != nil {
@@ -111,6 +114,7 @@ func (k *Keeper) AddCustom(app string, hosts []string, chain, key []byte) (hop3.
 	}
 	k.custom.forget(app)
 	k.tell("")
+	k.askAbout(app)
 	return described("", hop3.CertificateCustom, leaf), nil
 }
 

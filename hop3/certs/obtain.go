@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -47,10 +48,28 @@ func (k *Keeper) Obtain(ctx context.Context, host string, renew bool) error {
 	case app == "" && subject == "":
 		return hop3.Errorf(hop3.CodeNotFound, "No app has the host %s.", host)
 	case subject == "":
-		return hop3.Errorf(hop3.CodeInvalid, "%s belongs to a wildcard, for which the authority gives a certificate by DNS only.", host).
-			WithHint("Set ACME_DNS_PROVIDER for the server, or give a certificate with `hop3 cert add`.")
+		return needsDNS(host)
 	}
 	return k.get(ctx, subject, renew, true)
+}
+
+// needsDNS says why there is no certificate for a wildcard, or for a host that
+// only a wildcard covers.
+func needsDNS(host string) error {
+	return hop3.Errorf(hop3.CodeInvalid, "%s needs a wildcard's certificate, which authorities give by a DNS challenge only.", host).
+		WithHint("Set ACME_DNS_PROVIDER and ACME_DNS_CONFIG for the server, or give a certificate with `hop3 cert add`.")
+}
+
+// lacksDNS reports whether host is a wildcard that there can be no certificate
+// for, other than one that a user brings.
+func (k *Keeper) lacksDNS(host string) bool {
+	parent, wildcard := strings.CutPrefix(host, "*.")
+	if !wildcard || hop3.LocalHost(parent) {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.sources != nil && !k.sources.wildcards
 }
 
 // get joins the attempt that is under way for a subject, or begins one, and
@@ -84,12 +103,12 @@ func (k *Keeper) begin(subject string, renew, force bool) (*attempt, error) {
 	}
 	a := &attempt{done: make(chan struct{})}
 	k.attempts[subject] = a
-	k.tasks.Go(func() { k.try(a, subject, renew) })
+	k.tasks.Go(func() { k.try(a, subject, renew, force) })
 	return a, nil
 }
 
 // try makes one attempt. It does not depend on who asked for it.
-func (k *Keeper) try(a *attempt, subject string, renew bool) {
+func (k *Keeper) try(a *attempt, subject string, renew, force bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.err = fmt.Errorf("getting a certificate for %s panicked: %v", subject, p)
@@ -109,7 +128,7 @@ func (k *Keeper) try(a *attempt, subject string, renew bool) {
 	ctx, cancel := context.WithTimeout(context.WithValue(k.ctx, attemptKey{}, a), attemptTime)
 	defer cancel()
 	a.cancel = cancel
-	err := k.ask(ctx, subject, renew)
+	err := k.ask(ctx, subject, renew, force)
 	if err != nil && a.failed != nil {
 		err = a.failed
 	}
@@ -125,14 +144,15 @@ func (k *Keeper) try(a *attempt, subject string, renew bool) {
 }
 
 // ask has certmagic ask the authority. Its functions that wait for a person are
-// not used: they would ask on our terminal for what is missing.
-func (k *Keeper) ask(ctx context.Context, subject string, renew bool) error {
+// not used: they would ask on our terminal for what is missing. Without force a
+// certificate is not renewed that another server has just renewed.
+func (k *Keeper) ask(ctx context.Context, subject string, renew, force bool) error {
 	cfg, err := k.config(subject)
 	if err != nil {
 		return err
 	}
 	if renew { // or obtain, when there is none after all
-		return cfg.RenewCertAsync(ctx, subject, true)
+		return cfg.RenewCertAsync(ctx, subject, force)
 	}
 	return cfg.ObtainCertAsync(ctx, subject)
 }

@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
@@ -19,12 +21,19 @@ func (k *Keeper) Certificate(ctx context.Context, host string) hop3.Certificate 
 	host = hop3.NormalizeHost(host)
 	app, subject := k.subject(host)
 	if cert := k.custom.find(app, example(host), time.Now()); cert != nil && app != "" {
-		return described(host, hop3.CertificateCustom, cert.Leaf)
-	}
-	if subject == "" {
-		return hop3.Certificate{Host: host}
+		c := described(host, hop3.CertificateCustom, cert.Leaf)
+		if err := k.revoked(cert.Leaf); err != nil {
+			c.Error = hop3.MessageOf(err)
+		}
+		return c
 	}
 	out := hop3.Certificate{Host: host}
+	if k.lacksDNS(host) {
+		out.Error = hop3.MessageOf(needsDNS(host))
+	}
+	if subject == "" {
+		return out
+	}
 	if chain, _, err := k.stored(ctx, subject); err == nil {
 		if leaf, err := parseLeaf(chain); err == nil {
 			kind := hop3.CertificateACME
@@ -101,27 +110,49 @@ func parseLeaf(chain []byte) (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-func described(host, kind string, leaf *x509.Certificate) hop3.Certificate {
-	issuer := leaf.Issuer.CommonName
-	if issuer == "" && len(leaf.Issuer.Organization) > 0 {
-		issuer = leaf.Issuer.Organization[0]
-	}
-	return hop3.Certificate{
-		Host: host, Kind: kind, Issuer: issuer, Names: leaf.DNSNames, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
-	}
+// printable takes what drives a terminal out of a name that whoever made the
+// certificate chose.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, name)
 }
 
-// sweepEvery is how often the hosts are looked through for what they miss.
-const sweepEvery = time.Minute
+func issuerOf(leaf *x509.Certificate) string {
+	name := leaf.Issuer.CommonName
+	if name == "" && len(leaf.Issuer.Organization) > 0 {
+		name = leaf.Issuer.Organization[0]
+	}
+	return printable(name)
+}
+
+func described(host, kind string, leaf *x509.Certificate) hop3.Certificate {
+	var names []string
+	for _, name := range leaf.DNSNames {
+		names = append(names, printable(name))
+	}
+	return hop3.Certificate{
+		Host: host, Kind: kind, Issuer: issuerOf(leaf), Names: names, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
+	}
+}
 
 // Run gets, in the background, what Options.Hosts are missing, and renews what
 // is about to expire, until ctx ends. What nobody has asked for since the start
 // is renewed too: a certificate of a quiet app does not expire.
 func (k *Keeper) Run(ctx context.Context) {
-	timer := time.NewTicker(sweepEvery)
+	timer := time.NewTicker(k.options.Every)
 	defer timer.Stop()
 	for {
-		k.Want(ctx, k.options.Hosts()...)
+		hosts := k.options.Hosts()
+		k.Want(ctx, hosts...)
+		for _, host := range hosts {
+			if app, _ := k.options.AppOf(host); app != "" {
+				k.askAbout(app)
+			}
+		}
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -146,6 +177,7 @@ func (k *Keeper) Want(ctx context.Context, hosts ...string) {
 		if chain, _, err := k.stored(ctx, subject); err == nil {
 			if leaf, err := parseLeaf(chain); err == nil {
 				if renew = !now.Before(dueAt(leaf)); !renew {
+					k.catchUp(ctx, subject, leaf)
 					k.mu.Lock()
 					k.good[subject] = dueAt(leaf)
 					k.mu.Unlock()
@@ -156,6 +188,14 @@ func (k *Keeper) Want(ctx context.Context, hosts ...string) {
 		if _, err := k.begin(subject, renew, false); err != nil {
 			k.options.Logger.Debug("no certificate yet", zap.String("host", subject), zap.Error(err))
 		}
+	}
+}
+
+// catchUp has the next handshake use a certificate that another server has put
+// into the storage.
+func (k *Keeper) catchUp(ctx context.Context, subject string, stored *x509.Certificate) {
+	if used := k.cached(subject); used != nil && used.Leaf.NotAfter.Before(stored.NotAfter) {
+		k.reload(ctx, subject)
 	}
 }
 

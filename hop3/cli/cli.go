@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 
 	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/client"
@@ -114,8 +113,14 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	if words, err = p.fillIn(ctx, words); err != nil {
 		return err
 	}
-	if p.flags.force && strings.HasPrefix(strings.Join(words, " "), "cert renew") {
-		words = append(words, "--force") // means more to it than not to ask
+	if p.flags.dryRun {
+		// A command that cannot only say what it would do refuses, and does not
+		// do it.
+		end := len(words)
+		if i := slices.Index(words, "--"); i >= 0 {
+			end = i
+		}
+		words = slices.Insert(slices.Clone(words), end, "--dry-run")
 	}
 	c, err := p.connect()
 	if err != nil {

@@ -56,6 +56,9 @@ func TestFlagsAnywhereButInPrograms(t *testing.T) {
 		"run -- -weird --json":            "run -- -weird --json|v=1",
 		"env set -- -v":                   "env set -- -v|v=1",
 		"app destroy --confirm x -y":      "app destroy|confirm=x yes v=1",
+		"app destroy --force":             "app destroy|yes v=1",
+		"cert renew --force shop -q":      "cert renew --force shop|v=0",
+		"--force cert renew":              "cert renew|yes v=1",
 	} {
 		f, err := parseFlags(strings.Fields(line), func(string) string { return "" })
 		if err != nil {

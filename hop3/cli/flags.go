@@ -16,7 +16,6 @@ type flags struct {
 	confirm   string
 	json      bool
 	yes       bool
-	force     bool
 	why       bool
 	noAlias   bool
 	noInput   bool
@@ -32,7 +31,7 @@ var switches = map[string]func(*flags){
 	"-j":         func(f *flags) { f.json = true },
 	"--yes":      func(f *flags) { f.yes = true },
 	"-y":         func(f *flags) { f.yes = true },
-	"--force":    func(f *flags) { f.yes, f.force = true, true },
+	"--force":    func(f *flags) { f.yes = true },
 	"--why":      func(f *flags) { f.why = true },
 	"--no-alias": func(f *flags) { f.noAlias = true },
 	"--no-input": func(f *flags) { f.noInput = true },
@@ -77,6 +76,10 @@ func parseFlags(args []string, getenv func(string) string) (flags, error) {
 		}
 		args = args[1:]
 		name, value, inline := strings.Cut(arg, "=")
+		if _, own := match(forceOwn, f.words); own > 0 && arg == "--force" {
+			f.words = append(f.words, arg)
+			continue
+		}
 		if set := switches[arg]; set != nil {
 			set(&f)
 			continue

@@ -41,6 +41,7 @@ func locals() []local {
 		{"app shell", shellUsage, "The same as shell", shell},
 		{"config check", "[PATH]", "Check hop3.toml, Procfile and app.json, and show what would run", configCheck},
 		{"config migrate procfile", "[PATH] [--dry-run]", "Write a Procfile as a hop3.toml", configMigrate},
+		{"tui", tuiUsage, "Show apps, logs and the server on the full screen", fullScreen},
 		{"use", "APP | --clear", "Say which app this directory is about", use},
 		{"settings", "", "The same as settings show", settingsShow},
 		{"settings show", "", "Show the client's settings", settingsShow},
@@ -55,7 +56,7 @@ func locals() []local {
 }
 
 const (
-	logsUsage   = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build]"
+	logsUsage   = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build] [--access]"
 	eventsUsage = "[-a/--app NAME] [-f/--follow] [-n/--lines N] [--since TIME] [--kind KIND]"
 	runUsage    = "[-t/--tty | -T/--no-tty] [-i/--interactive] [--input TEXT] [--] COMMAND…"
 	shellUsage  = "[--type PROCESS] [-T/--no-tty]"

@@ -37,7 +37,7 @@ func logs(ctx context.Context, p *program, args []string) error {
 			query.Set(o.key, value)
 		}
 	}
-	for _, name := range []string{"build", "since-deploy"} {
+	for _, name := range []string{"access", "build", "since-deploy"} {
 		var given bool
 		if given, rest = toggle(rest, "--"+name); given {
 			query.Set(name, "true")

@@ -21,6 +21,10 @@ var scoped = set(
 // optional are the commands to which only an --app that was given belongs.
 var optional = set("app create", "app launch", "cert list", "cert status", "cert renew", "events")
 
+// forceOwn are the commands with a --force of their own, which says more than
+// not to ask.
+var forceOwn = set("cert renew")
+
 // followed are the commands whose progress is followed while they work.
 var followed = set("redeploy", "app redeploy", "app create", "app launch", "app fetch")
 

@@ -65,6 +65,8 @@ func certDays(h platform.HostCertificate) string {
 
 func certStatus(h platform.HostCertificate) string {
 	switch {
+	case h.Error != "" && h.NextTry.IsZero():
+		return oneLine(h.Error)
 	case h.Error != "":
 		return oneLine(h.Error) + " Next attempt: " + stamp(h.NextTry) + " UTC."
 	case h.Kind == "" && hop3.LocalHost(h.Host):

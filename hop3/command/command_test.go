@@ -106,6 +106,11 @@ key list u
 key remove u
 maintenance off u
 maintenance on u
+network u
+network add a
+network list u
+network remove a
+network show u
 notify u
 notify add u
 notify list u
@@ -133,7 +138,10 @@ releases switch u
 rollback u
 route list a
 system u
+system cleanup a
 system info u
+system logs a
+system status a
 user u
 user add a
 user disable a
@@ -146,6 +154,12 @@ user revoke-admin a
 user set-password a
 user show a
 version p
+waf u
+waf bans clear u
+waf bans list u
+waf logs u
+waf reconcile-bans a
+waf status u
 webhook u
 webhook create u
 webhook log u

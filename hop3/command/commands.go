@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
@@ -30,18 +31,21 @@ type Plugin struct{ Name, Provides string }
 
 // Commands is the table. It is safe for concurrent use.
 type Commands struct {
-	server Server
-	byName map[string]*Command // by name and by alias
-	names  []string            // sorted, without aliases
+	server  Server
+	started time.Time
+	byName  map[string]*Command // by name and by alias
+	names   []string            // sorted, without aliases
 }
 
 // New returns the table of all commands. It panics when two share a name.
 func New(s Server) *Commands {
-	c := &Commands{server: s, byName: make(map[string]*Command)}
+	c := &Commands{server: s, started: time.Now(), byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
-		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(), diffCommands(),
-		domainCommands(), certCommands(), httpCommands(), proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
-		sourceCommands(), webhookCommands(), previewCommands(), eventCommands(), notifyCommands(),
+		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(),
+		deployCommands(), configCommands(), envCommands(), psCommands(), cronCommands(), releaseCommands(),
+		diffCommands(), domainCommands(), certCommands(), httpCommands(), proxyCommands(), routeCommands(),
+		gitCommands(), authCommands(), userCommands(), keyCommands(), portCommands(), systemCommands(),
+		sourceCommands(), webhookCommands(), previewCommands(), wafCommands(), eventCommands(), notifyCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)

@@ -21,6 +21,8 @@ func helpCommands() []Command {
 // nouns are the first words of commands that have a page of their own.
 var nouns = map[string]string{
 	"notify":  "Send notices of what happens somewhere",
+	"network": "Named networks, which gates of firewalls are open to",
+	"waf":     "Firewalls of apps",
 	"app":     "Applications: list, inspect, start, stop, run",
 	"auth":    "Tokens and who you are",
 	"cert":    "Certificates of host names",

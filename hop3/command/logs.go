@@ -23,6 +23,7 @@ func logCommands() []Command {
 			{Name: "type", Short: "p", Value: "PROCESS", Help: "only this process type, or instance (web.2)"},
 			{Name: "since-deploy", Help: "only lines since the last deploy"},
 			{Name: "build", Help: "the log of the last build instead"},
+			{Name: "access", Help: "the log of its requests instead"},
 		}},
 		{Name: "app build-logs", Summary: "Show the log of an app's last build", App: NeedsApp, Hidden: true, Run: appBuildLogs, Flags: []Flag{
 			{Name: "lines", Short: "n", Value: "N", Help: "how many lines (100)"},
@@ -36,7 +37,7 @@ const maxLines = 10_000
 // LogQuery reads what a caller asked for, by the names of the flags of `app
 // logs`; a switch is given by any value.
 func LogQuery(ctx context.Context, p *platform.Platform, app string, value func(flag string) string) (hop3.LogQuery, error) {
-	q := hop3.LogQuery{Lines: 100, Grep: value("grep"), Build: value("build") != "", Follow: value("follow") != ""}
+	q := hop3.LogQuery{Lines: 100, Grep: value("grep"), Build: value("build") != "", Access: value("access") != "", Follow: value("follow") != ""}
 	var err error
 	if text := value("since"); text != "" {
 		q.Lines = maxLines
@@ -59,6 +60,12 @@ func LogQuery(ctx context.Context, p *platform.Platform, app string, value func(
 			return q, hop3.Errorf(hop3.CodeInvalid, "--lines wants a number of 1 or more, not %.40q", text)
 		}
 		q.Lines = min(n, maxLines)
+	}
+	if q.Access && q.Build {
+		return q, hop3.Errorf(hop3.CodeInvalid, "--build and --access are two logs; ask for one of them")
+	}
+	if q.Access && value("type") != "" {
+		return q, hop3.Errorf(hop3.CodeInvalid, "--access is one log for all instances; --grep '\"instance\":\"%.40s\"' chooses those of one", value("type"))
 	}
 	q.Type, q.Ordinal, err = parseInstance(value("type"))
 	return q, err
@@ -109,7 +116,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 // logFlag is the value of a flag for LogQuery. A text may be empty, a switch
 // not: it was given.
 func (c *Call) logFlag(name string) string {
-	if isSwitch := name == "follow" || name == "build" || name == "since-deploy"; isSwitch && c.Has(name) {
+	if isSwitch := name == "follow" || name == "build" || name == "access" || name == "since-deploy"; isSwitch && c.Has(name) {
 		return "true"
 	}
 	return c.Value(name)

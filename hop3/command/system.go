@@ -11,6 +11,18 @@ import (
 func systemCommands() []Command {
 	return []Command{
 		{Name: "system info", Summary: "Show what the server is", Run: systemInfo},
+		{Name: "system status", Summary: "Say how the server and its apps are", Who: Admin, Run: systemStatus,
+			Flags: []Flag{{Name: "json", Help: "as one object, for programs"}}},
+		{Name: "system logs", Summary: "Show the server's own log", Who: Admin, Run: systemLogs, Flags: []Flag{
+			{Name: "lines", Short: "n", Value: "N", Help: "how many lines, the last ones (100)"},
+			{Name: "since", Value: "TIME", Help: "only lines written since: 10m, 2h30m, 3d, 2026-11-24 10:00 (UTC), or RFC 3339"},
+			{Name: "level", Value: "LEVEL", Help: "debug, info, warn or error: this and what is worse"},
+			{Name: "grep", Value: "TEXT", Help: "only lines with this text"},
+		}},
+		{Name: "system cleanup", Summary: "Remove what deploys have made and can make again", Who: Admin, Run: systemCleanup, Flags: []Flag{
+			{Name: "dry-run", Help: "only say what that would be"},
+			{Name: "all", Help: "keep of each app only the live release and the one before it"},
+		}},
 		{Name: "plugin list", Aliases: []string{"plugins"}, Summary: "List what is built into the server", Run: pluginList},
 	}
 }

@@ -48,6 +48,7 @@ type Database interface {
 	WebhookDatabase
 	EventDatabase
 	NoticeDatabase
+	FirewallDatabase
 
 	Close() error
 }
@@ -84,6 +85,8 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"events are found", (*storeStory).eventQueries},
 		{"events stay what they were", (*storeStory).eventChain},
 		{"a notice waits until it was sent", (*storeStory).notices},
+		{"networks have a name each", (*storeStory).networks},
+		{"bans end, and go with their app", (*storeStory).bans},
 		{"an ended context changes nothing", (*storeStory).canceled},
 		{"hostile text is kept or refused", (*storeStory).hostileText},
 	} {

@@ -24,12 +24,18 @@ const maxSources = 256
 // buildLog is the log of the last build.
 const buildLog = "build.log"
 
+// AccessLog is the log of an app's requests.
+const AccessLog = "access.log"
+
 var instanceLog = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_-]*)\.([0-9]{1,9})\.log$`)
 
 // find returns the logs in dir that a query is about, by instance.
 func find(dir string, q hop3.LogQuery) (map[string]string, error) {
 	if q.Build {
 		return map[string]string{"": filepath.Join(dir, buildLog)}, nil
+	}
+	if q.Access {
+		return map[string]string{"": filepath.Join(dir, AccessLog)}, nil
 	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

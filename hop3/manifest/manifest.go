@@ -40,6 +40,7 @@ type Manifest struct {
 	Static          map[string]string // normalized URL prefix -> file or directory
 	AllowHTTP       bool              // plain HTTP is not redirected to HTTPS
 	HTTP            hop3.HTTPSettings // of [http], valid
+	WAF             *hop3.WAF         // of [waf], valid; nil where it is not enabled
 	Ports           []hop3.Port
 	Limits          hop3.Limits
 	// Scaling holds the process types whose number of instances follows the

@@ -27,6 +27,7 @@ func readHTTP(r *reading) {
 	for _, key := range []string{"allow", "deny", "protect"} {
 		h.set(key, strings.Join(t.list(key), " "))
 	}
+	h.set("access-log", t.oneOf("access-log", hop3.AccessLogJSON, hop3.AccessLogCombined, hop3.AccessLogOff))
 	h.set("buffer", t.oneOf("buffer", "off", "requests", "responses", "both"))
 	h.set("upstream", t.oneOf("upstream", "http", hop3.UpstreamH2C))
 	h.set("retries", strconv.Itoa(t.integer("retries", 0, 3)))

@@ -27,6 +27,7 @@ sticky = true
 retries = 0
 buffer = "requests"
 upstream = "h2c"
+access-log = "off"
 [http.headers]
 X-Frame-Options = "DENY"
 Server = ""
@@ -49,7 +50,7 @@ max-p99 = "500ms"
 	want := hop3.HTTPSettings{
 		"allow-http": "false", "hsts": "true", "canonical-host": "www.example.com", "allow": "10.0.0.0/8 192.0.2.7", "deny": "10.1.0.0/16",
 		"protect": "/admin", "rate-limit": "10/s burst 20", "max-body": "50M", "timeout": "30s", "encode": "gzip zstd", "sticky": "true", "retries": "0",
-		"buffer": "requests", "upstream": "h2c", "headers.X-Frame-Options": "DENY", "headers.Server": "", "cache-control./assets": "public, max-age=60",
+		"buffer": "requests", "upstream": "h2c", "access-log": "off", "headers.X-Frame-Options": "DENY", "headers.Server": "", "cache-control./assets": "public, max-age=60",
 		"error-pages.404": "errors/404.html", "basic-auth.ada": "$2a$04$ABCDEFGHIJKLMNOPQRSTUuZ1vXn9S0lZC0lY9P7e1rAqvJ8yq2a8e",
 		"route./api": "backend strip", "canary": "10% for 5m errors 1.5% p99 500ms",
 	}

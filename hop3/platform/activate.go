@@ -44,6 +44,9 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 			return nil, fmt.Errorf("reading the live release: %w", err)
 		}
 	}
+	if err := p.checkFirewall(ctx, r.WAF); err != nil { // of a rollback too
+		return nil, err
+	}
 	if err := p.claimPorts(ctx, app, r.Ports); err != nil {
 		return nil, err
 	}
@@ -307,7 +310,7 @@ const phpWorkers = "PHP_CLI_SERVER_WORKERS"
 // route is where a release's requests go.
 func (p *Platform) route(r hop3.Release, instances []hop3.Instance) hop3.Route {
 	route := hop3.Route{App: r.App, Release: r.Number, Hosts: r.Hosts, StaticRoot: p.staticRoot(r), Static: p.staticPaths(r), AllowHTTP: r.AllowHTTP, Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build)}
-	route.Upstreams = upstreamsOf(instances)
+	route.Upstreams, route.Names = upstreamsOf(instances), namesOf(instances)
 	if c := p.running.canaryOf(r.App); c != nil && c.Release != r.Number {
 		if route.Canary = c; route.Policy == nil {
 			route.Policy = &hop3.HTTPPolicy{}
@@ -323,6 +326,16 @@ func upstreamsOf(instances []hop3.Instance) (upstreams []string) {
 		}
 	}
 	return upstreams
+}
+
+// namesOf returns the names of those that upstreamsOf returns.
+func namesOf(instances []hop3.Instance) (names []string) {
+	for _, i := range instances {
+		if i.Upstream != "" {
+			names = append(names, instanceName(i))
+		}
+	}
+	return names
 }
 
 // stoppedRoute keeps the hosts of an app whose release does not run, with the

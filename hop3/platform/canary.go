@@ -96,7 +96,7 @@ func (p *Platform) triesOut(app hop3.App, old, r hop3.Release, instances []hop3.
 func (p *Platform) tryOut(ctx context.Context, old, r hop3.Release, instances []hop3.Instance, out hop3.Output) error {
 	c := *r.HTTP.Canary
 	t := &trial{canary: c, began: time.Now(), decide: make(chan error, 1), route: &hop3.CanaryRoute{
-		Release: r.Number, Upstreams: upstreamsOf(instances), Static: p.staticPaths(r), Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build), Percent: c.Percent}}
+		Release: r.Number, Upstreams: upstreamsOf(instances), Names: namesOf(instances), Static: p.staticPaths(r), Policy: p.policy(r), Dir: p.releaseDir(r.App, r.Build), Percent: c.Percent}}
 	p.running.canaries.Store(r.App, t)
 	if err := p.reroute(ctx, old); err != nil {
 		return err

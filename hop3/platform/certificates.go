@@ -117,6 +117,16 @@ func (p *Platform) WaitForCertificates(ctx context.Context, hosts []string, out 
 	return first
 }
 
+// tellMissing says which of the new hosts cannot have a certificate as the
+// server is.
+func (p *Platform) tellMissing(ctx context.Context, hosts []string, out hop3.Output) {
+	for _, h := range hosts {
+		if c := p.Certs.Certificate(ctx, h); c.Kind == "" && c.Error != "" && c.NextTry.IsZero() {
+			tell(out, 1, "yellow", "       Warning: %s", oneLine(c.Error))
+		}
+	}
+}
+
 // tellAddresses says where a host points to, next to where this machine is: a
 // wrong record is why most certificates are refused.
 func (p *Platform) tellAddresses(ctx context.Context, host string, out hop3.Output) {
@@ -198,7 +208,11 @@ func (p *Platform) certificateTroubles(ctx context.Context, hosts []string) []st
 		c := p.Certs.Certificate(ctx, h)
 		switch {
 		case c.Error != "":
-			out = append(out, fmt.Sprintf("%s (next attempt at %s UTC)", oneLine(c.Error), c.NextTry.UTC().Format(time.TimeOnly)))
+			text := oneLine(c.Error)
+			if !c.NextTry.IsZero() {
+				text += fmt.Sprintf(" (next attempt at %s UTC)", c.NextTry.UTC().Format(time.TimeOnly))
+			}
+			out = append(out, text)
 		case c.Kind == "":
 		case time.Now().After(c.NotAfter):
 			out = append(out, fmt.Sprintf("the certificate for %s expired on %s", h, c.NotAfter.UTC().Format(time.DateOnly)))

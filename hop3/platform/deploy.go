@@ -149,6 +149,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if _, err := layers.Policy(); err != nil {
 		return nil, err
 	}
+	if err := p.checkFirewall(ctx, m.WAF); err != nil {
+		return nil, err
+	}
 	if err := p.claimPorts(ctx, app, m.Ports); err != nil {
 		return nil, err
 	}
@@ -170,7 +173,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.StartTimeout = m.StartTimeout
 		r.Hosts = hosts
 		r.Env, r.Origins = resolved.Env, resolved.Origins
-		r.Limits, r.Scaling = limits, m.Scaling
+		r.Limits, r.Scaling, r.WAF = limits, m.Scaling, m.WAF
 		r.Volumes, r.Ports, r.Static, r.Keep = m.Volumes, m.Ports, m.Static, m.Keep
 		return setLayers(r, layers)
 	})
@@ -179,6 +182,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	}
 	release = complete
 	p.tellHTTP(ctx, req.Out, release, notes)
+	tellFirewall(req.Out, release.WAF)
 	// What runs before the start may already use a generated secret for good,
 	// as for a database's password: it must not change when the deploy fails.
 	if err := p.storeEnv(ctx, req.App, only(resolved.Store, m.Env.Generated), nil); err != nil {

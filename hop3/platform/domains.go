@@ -73,7 +73,9 @@ func (p *Platform) changeDomains(ctx context.Context, who Actor, app string, out
 	if err != nil {
 		return DomainChange{}, err
 	}
-	return DomainChange{Added: without(after, before), Removed: without(before, after), Release: changed.Release}, nil
+	added := without(after, before)
+	p.tellMissing(ctx, added, out)
+	return DomainChange{Added: added, Removed: without(before, after), Release: changed.Release}, nil
 }
 
 // unique returns the values in order, each once.

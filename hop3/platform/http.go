@@ -234,13 +234,14 @@ func (p *Platform) SetMaintenance(ctx context.Context, name string, m *hop3.Main
 // policy returns what the proxy is to do with the requests for a release.
 func (p *Platform) policy(r hop3.Release) *hop3.HTTPPolicy {
 	m := p.running.maintenanceOf(r.App)
-	if r.HTTP == nil && m == nil {
+	if r.HTTP == nil && m == nil && r.WAF == nil {
 		return nil
 	}
 	var policy hop3.HTTPPolicy
 	if r.HTTP != nil {
 		policy = *r.HTTP
 	}
+	policy.WAF = r.WAF
 	policy.AllowHTTP, policy.Maintenance = nil, m // the route has a word of its own for the first
 	if policy.IsZero() {
 		return nil

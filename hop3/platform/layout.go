@@ -29,6 +29,9 @@ func (p *Platform) volumesDir(app string) string { return filepath.Join(p.appDir
 
 func (p *Platform) logDir(app string) string { return filepath.Join(p.appDir(app), "log") }
 
+// LogDir is the directory of an app's logs.
+func (p *Platform) LogDir(app string) string { return p.logDir(app) }
+
 func (p *Platform) buildLog(app string) string { return filepath.Join(p.logDir(app), "build.log") }
 
 func (p *Platform) cacheDir(app string) string { return filepath.Join(p.appDir(app), "cache") }

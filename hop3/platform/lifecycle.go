@@ -149,7 +149,7 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	if err != nil {
 		return errors.Join(err, p.Files.Rename(grave, p.appDir(name)))
 	}
-	return errors.Join(p.Certs.ForgetApp(name), p.Files.Remove(grave))
+	return errors.Join(p.Certs.ForgetApp(name), p.forgetFirewall(name), p.Files.Remove(grave))
 }
 
 // stopAll stops every release of the app that has instances, also those that

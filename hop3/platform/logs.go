@@ -35,6 +35,9 @@ func (p *Platform) Logs(ctx context.Context, name string, q hop3.LogQuery, line 
 		return nil // what else is wrong may be over soon
 	}
 	return p.Files.Logs(ctx, p.logDir(name), q, func(e hop3.LogEntry) error {
+		if q.Access { // its lines have their time in them, and are for programs
+			return line(LogLine{Text: printable(e.Text)})
+		}
 		return line(LogLine{Instance: e.Instance, Time: e.Time, Text: printable(e.Text)})
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,7 @@ type Platform struct {
 	Certs    Certificates
 	// Notifier sends notices; nil sends none.
 	Notifier Notifier
+	Firewall Firewall // nil where the proxy has none
 	Logger   *zap.Logger
 	Settings Settings
 
@@ -46,6 +48,7 @@ type Platform struct {
 	unsettled unsettled
 	deploys   ended
 	expiries  expiries
+	networks  sync.Mutex       // held while they change
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
 
@@ -153,6 +156,18 @@ type Store interface {
 	EventLog
 	Notices
 
+	Networks(ctx context.Context) ([]hop3.Network, error) // ordered by name
+	// SetNetwork stores a network, in place of the one of this name.
+	SetNetwork(ctx context.Context, n hop3.Network) error
+	DeleteNetwork(ctx context.Context, name string) error
+	// Bans returns the bans that hold at a time, ordered by app and source.
+	Bans(ctx context.Context, at time.Time) ([]hop3.Ban, error)
+	// SaveBan stores a ban, in place of an earlier one of the same client.
+	SaveBan(ctx context.Context, b hop3.Ban) error
+	// DeleteBans forgets the bans of an app, those of one source when source
+	// is not "", and returns how many there were.
+	DeleteBans(ctx context.Context, app, source string) (int, error)
+
 	// NewCronRun stores a run under an ID of its own and returns it with ID
 	// set; a CodeConflict error when the entry has one of the same Due.
 	NewCronRun(ctx context.Context, r hop3.CronRun) (hop3.CronRun, error)
@@ -167,6 +182,25 @@ type Store interface {
 	// PruneCronRuns forgets the app's runs that have ended but for the newest,
 	// each of every entry and total of all, and returns what it forgot.
 	PruneCronRuns(ctx context.Context, app string, each, total int) ([]hop3.CronRun, error)
+}
+
+// Firewall stands in front of the apps that want it. See hop3/waf.
+type Firewall interface {
+	// Check returns a CodeInvalid error when a policy cannot be applied.
+	Check(w hop3.WAF) error
+	// SetNetworks replaces the named networks.
+	SetNetworks(list []hop3.Network)
+	// LoadBans replaces the bans by those that load returns. None begins
+	// meanwhile.
+	LoadBans(load func() ([]hop3.Ban, error)) error
+	// BanSource returns the Ban.Source of a client, by its address or by that
+	// itself; false when it is neither.
+	BanSource(text string) (string, bool)
+	// Events returns the last n requests that were refused, of all apps when
+	// app is "", the oldest first.
+	Events(app string, n int) ([]hop3.WAFEvent, error)
+	// ForgetApp forgets an app that is no more.
+	ForgetApp(app string) error
 }
 
 // Repositories are the apps' bare git repositories. See hop3/git.

@@ -36,33 +36,17 @@ func (p *Platform) pruneLocked(ctx context.Context, app string) error {
 // pruneTo keeps the files of as many releases that have served as the app
 // keeps, but no more than most.
 func (p *Platform) pruneTo(ctx context.Context, app string, most int) error {
-	names, err := p.Files.List(p.releasesDir(app))
+	releases, keep, caches, err := p.needed(ctx, app, most)
 	if err != nil {
 		return err
 	}
-	releases, err := p.Store.Releases(ctx, app)
-	if err != nil {
-		return err
-	}
-	running, err := p.Runtime.Releases(ctx)
-	if err != nil {
-		return err
-	}
-	most = min(most, p.keeps(releases))
-	keep, caches := p.kept(releases, append(running, p.usedByCron()...), most)
 	p.keepBuilds(ctx, app, slices.Collect(maps.Keys(keep)))
-	if len(names) <= most {
-		return nil
+	dirs, err := p.unneeded(app, releases, keep)
+	if err != nil {
+		return err
 	}
-	onDisk := map[string]bool{}
-	for _, name := range names {
-		onDisk[name] = true
-	}
-	for _, r := range releases {
-		if keep[r.Build] || !onDisk[strconv.Itoa(r.Build)] {
-			continue
-		}
-		err = errors.Join(err, p.Files.Remove(p.releaseDir(app, r.Build)))
+	for dir, r := range dirs {
+		err = errors.Join(err, p.Files.Remove(dir))
 		for _, c := range r.Artifact.Caches {
 			if !caches[c] && within(p.cacheDir(app), c) {
 				err = errors.Join(err, p.removeCache(app, c))
@@ -70,6 +54,36 @@ func (p *Platform) pruneTo(ctx context.Context, app string, most int) error {
 		}
 	}
 	return err
+}
+
+// needed returns an app's releases, and what of their builds and cache entries
+// is kept; see kept.
+func (p *Platform) needed(ctx context.Context, app string, most int) (releases []hop3.Release, builds map[int]bool, caches map[string]bool, err error) {
+	if releases, err = p.Store.Releases(ctx, app); err != nil {
+		return nil, nil, nil, err
+	}
+	running, err := p.Runtime.Releases(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	builds, caches = p.kept(releases, append(running, p.usedByCron()...), min(most, p.keeps(releases)))
+	return releases, builds, caches, nil
+}
+
+// unneeded returns the directories of releases that are not kept, with one
+// release of each.
+func (p *Platform) unneeded(app string, releases []hop3.Release, keep map[int]bool) (map[string]hop3.Release, error) {
+	names, err := p.Files.List(p.releasesDir(app))
+	if err != nil {
+		return nil, err
+	}
+	dirs := map[string]hop3.Release{}
+	for _, r := range releases {
+		if !keep[r.Build] && slices.Contains(names, strconv.Itoa(r.Build)) {
+			dirs[p.releaseDir(app, r.Build)] = r
+		}
+	}
+	return dirs, nil
 }
 
 // keeps is how many releases of an app have their files kept: what its live

@@ -23,6 +23,9 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the apps: %w", err)
 	}
+	if err := p.loadFirewall(ctx); err != nil {
+		return err
+	}
 	if err := p.finishDestroys(ctx); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -94,37 +95,45 @@ func (p *Platform) makeRoom(ctx context.Context, held string) {
 	}
 }
 
-// removeUnusedCaches removes what builds of the app have cached, but for what
-// a kept release uses, and for the home of the developer's own commands, of
-// which only they know what is in it.
+// removeUnusedCaches removes what unusedCaches finds.
 func (p *Platform) removeUnusedCaches(ctx context.Context, app string, most int) error {
-	releases, err := p.Store.Releases(ctx, app)
-	if err != nil {
-		return err
+	unused, err := p.unusedCaches(ctx, app, most)
+	for _, entry := range unused {
+		err = errors.Join(err, p.removeCache(app, entry))
 	}
-	running, err := p.Runtime.Releases(ctx)
+	return err
+}
+
+// unusedCaches returns what builds of the app have cached, but for what a kept
+// release uses, and for the home of the developer's own commands, of which only
+// they know what is in it.
+func (p *Platform) unusedCaches(ctx context.Context, app string, most int) (unused []string, err error) {
+	_, _, used, err := p.needed(ctx, app, most)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, used := p.kept(releases, append(running, p.usedByCron()...), min(most, p.keeps(releases)))
 	kinds, err := p.Files.ListIn(p.appDir(app), "cache")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, kind := range kinds {
 		if kind == "home" {
-			err = errors.Join(err, p.removeCache(app, filepath.Join(p.cacheDir(app), kind, ".cache")))
+			names, listErr := p.Files.ListIn(p.appDir(app), "cache/home")
+			err = errors.Join(err, listErr)
+			if slices.Contains(names, ".cache") {
+				unused = append(unused, filepath.Join(p.cacheDir(app), kind, ".cache"))
+			}
 			continue
 		}
 		names, listErr := p.Files.ListIn(p.appDir(app), "cache/"+kind)
 		err = errors.Join(err, listErr)
 		for _, name := range names {
 			if entry := filepath.Join(p.cacheDir(app), kind, name); !isUsed(used, entry) {
-				err = errors.Join(err, p.removeCache(app, entry))
+				unused = append(unused, entry)
 			}
 		}
 	}
-	return err
+	return unused, err
 }
 
 // isUsed reports whether one of the used paths is the entry, or lies in it.

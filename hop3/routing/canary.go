@@ -48,7 +48,7 @@ func (t *Table) canaryFor(r hop3.Route, old *version) *canary {
 	case old != nil && old.route.Canary == c:
 		return old.canary
 	}
-	return &canary{version: newVersion(hop3.Route{App: r.App, Release: c.Release, Hosts: r.Hosts, Upstreams: slices.Clone(c.Upstreams), Static: c.Static,
+	return &canary{version: newVersion(hop3.Route{App: r.App, Release: c.Release, Hosts: r.Hosts, Upstreams: slices.Clone(c.Upstreams), Names: slices.Clone(c.Names), Static: c.Static,
 		AllowHTTP: r.AllowHTTP, Policy: c.Policy, Dir: c.Dir}, t.forget)}
 }
 

@@ -50,7 +50,7 @@ func (t *Table) Ready() bool { return t.ready.Load() }
 
 // Set makes r the route of its app. See hop3.Proxy.
 func (t *Table) Set(_ context.Context, r hop3.Route) error {
-	r.Hosts, r.Upstreams, r.Static = slices.Clone(r.Hosts), slices.Clone(r.Upstreams), slices.Clone(r.Static)
+	r.Hosts, r.Upstreams, r.Static, r.Names = slices.Clone(r.Hosts), slices.Clone(r.Upstreams), slices.Clone(r.Static), slices.Clone(r.Names)
 	for _, host := range r.Hosts {
 		if err := hop3.ValidateHost(host); err != nil {
 			return err

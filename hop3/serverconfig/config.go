@@ -21,6 +21,10 @@ type ACME struct {
 	MACKey      string
 	DNSProvider string
 	DNSConfig   string // JSON object; may hold secrets
+	Resolvers   []string
+	// Storage is the directory, or the storage module of Caddy as a JSON object,
+	// that several servers share; "" for the home's.
+	Storage string
 }
 
 // SMTP is the mail server that notices are sent by.
@@ -64,6 +68,7 @@ type Config struct {
 	PortRange        PortRange
 	LogMaxSize       int64 // bytes
 
+	AccessLog    string   // json, combined or off
 	MetricsToken []byte   // a secret; empty for none
 	MetricsAllow []string // networks that need none
 

@@ -25,6 +25,7 @@ var homeDirs = []struct {
 	{"cache", 0o711},
 	{"backups", 0o700},
 	{"caddy", 0o700},
+	{"log", 0o700},
 	{"run", 0o700},
 	{"run/streams", 0o700},
 	{"ssh", 0o700},

@@ -1,10 +1,12 @@
 package serverconfig
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -151,6 +153,40 @@ func domain(text string) (string, error) {
 		return "", errors.New("it must be a domain name")
 	}
 	return name, nil
+}
+
+// resolvers reads DNS servers, each with its port.
+func resolvers(text string) ([]string, error) {
+	var out []string
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		address, err := netip.ParseAddrPort(word)
+		if err != nil {
+			alone, err := netip.ParseAddr(word)
+			if err != nil {
+				return nil, fmt.Errorf("%q is no address, as 192.0.2.53 or 192.0.2.53:53", word)
+			}
+			address = netip.AddrPortFrom(alone, 53)
+		}
+		out = append(out, address.String())
+	}
+	return out, nil
+}
+
+// storage reads a directory, or a JSON object that names a module.
+func storage(text string) (string, error) {
+	if strings.HasPrefix(text, "{") {
+		var named struct {
+			Module string `json:"module"`
+		}
+		if err := json.Unmarshal([]byte(text), &named); err != nil || named.Module == "" {
+			return "", errors.New(`it is no JSON object with a module, as {"module": "redis"}`)
+		}
+		return text, nil
+	}
+	if !filepath.IsAbs(text) {
+		return "", errors.New("it must be an absolute path, or a JSON object")
+	}
+	return filepath.Clean(text), nil
 }
 
 // minSecret is the length below which a secret could be guessed.

@@ -109,7 +109,7 @@ func TestHomeHasAFile(t *testing.T) {
 func TestMistakesAreNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		"http_prot = 80":                       `:1: there is no setting "http_prot"` + "\nDid you mean HTTP_PORT or HTTPS_PORT?",
-		"\n\ncolour = 'red'":                   `:3: there is no setting "colour"` + "\nThe settings are ACME_DNS_CONFIG, ",
+		"\n\ncolour = 'red'":                   `:3: there is no setting "colour"` + "\nThe settings are ACCESS_LOG, ACME_DNS_CONFIG, ",
 		"http_port = 80\nHTTP_PORT = 81":       `:2: HTTP_PORT was set before, in `,
 		"http_port = 80\nhttp_port = 81":       `:2: toml: `,
 		"[server]\nport = 1":                   `:1: there is no section [server]`,

@@ -30,6 +30,7 @@ type releaseSpec struct {
 	AllowHTTP    bool                    `json:"allow_http,omitempty"`
 	HTTP         *hop3.HTTPPolicy        `json:"http,omitempty"`
 	HTTPLayers   hop3.HTTPLayers         `json:"http_layers,omitzero"`
+	WAF          *hop3.WAF               `json:"waf,omitempty"`
 	Limits       hop3.Limits             `json:"limits,omitzero"`
 	Scaling      map[string]hop3.Scaling `json:"scaling,omitempty"`
 	Cron         []hop3.CronEntry        `json:"cron,omitempty"`
@@ -178,7 +179,7 @@ func (db *DB) scanRelease(row scanner) (r hop3.Release, err error) {
 	r.Artifact, r.Processes, r.Health, r.StartTimeout = s.Artifact, s.Processes, s.Health, s.StartTimeout
 	r.Hosts, r.AllowHTTP, r.Ref, r.Took = s.Hosts, s.AllowHTTP, s.Ref, s.Took
 	r.Origins, r.Limits, r.Scaling, r.Cron = s.Origins, s.Limits, s.Scaling, s.Cron
-	r.HTTP, r.HTTPLayers = s.HTTP, s.HTTPLayers
+	r.HTTP, r.HTTPLayers, r.WAF = s.HTTP, s.HTTPLayers, s.WAF
 	r.Volumes, r.Ports, r.Static, r.Keep = s.Volumes, s.Ports, s.Static, s.Keep
 	return r, nil
 }
@@ -190,7 +191,7 @@ func (db *DB) encodeRelease(r hop3.Release) (env, spec string, err error) {
 	text, err := json.Marshal(releaseSpec{
 		Commit: r.Commit, Branch: r.Branch, Author: r.Author, Subject: r.Subject, User: r.User,
 		Artifact: r.Artifact, Processes: r.Processes, Health: r.Health, StartTimeout: r.StartTimeout,
-		HTTP: r.HTTP, HTTPLayers: r.HTTPLayers,
+		HTTP: r.HTTP, HTTPLayers: r.HTTPLayers, WAF: r.WAF,
 		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref, Took: r.Took,
 		Origins: r.Origins, Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
 		Volumes: r.Volumes, Ports: r.Ports, Static: r.Static, Keep: r.Keep,

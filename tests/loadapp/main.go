@@ -1,5 +1,6 @@
 // Command loadapp is the app of the load stories: a page that tells its
-// version, a WebSocket echo and a slow download.
+// version, a WebSocket echo, a slow download, and a page that uses what browsers
+// have.
 package main
 
 import (
@@ -12,7 +13,12 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	_ "embed"
 )
+
+//go:embed page.html
+var page string
 
 func main() {
 	version, err := os.ReadFile("version")
@@ -23,6 +29,8 @@ func main() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, text) })
 	http.HandleFunc("/ws", echo)
 	http.HandleFunc("/slow", slow)
+	http.HandleFunc("/events", events)
+	http.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, page) })
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
 }
 
@@ -41,6 +49,17 @@ func echo(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// events streams three server-sent events, and then waits for the client to
+// leave.
+func events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	for n := range 3 {
+		fmt.Fprintf(w, "data: event %d\n\n", n+1)
+		http.NewResponseController(w).Flush()
+	}
+	<-r.Context().Done()
 }
 
 // slow sends as many bytes as the query's n says, one every ten milliseconds.

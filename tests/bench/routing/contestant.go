@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,43 +19,63 @@ import (
 
 // contestant is a running server.
 type contestant struct {
-	kind    string // hop3, stock, nginx or backend
+	kind    string // hop3, stock, nginx, traefik or backend
 	apps    int
 	address string
 	cmd     *exec.Cmd
 	said    *bytes.Buffer
+	exited  chan struct{} // closed when it has ended
 	results []result
+	// change has the first app served by another upstream, as a deploy does,
+	// and returns when that is asked for, not when it is so.
+	change func(upstream string) error
+	moved  change // what changes cost
 }
 
 func host(i int) string { return fmt.Sprintf("app%05d.bench.localhost", i) }
 
+// starter starts a contestant for n apps whose upstream is the backend.
+type starter func(ctx context.Context, dir string, n int, backend string) (*contestant, error)
+
+var starters = map[string]starter{"hop3": startHop3, "stock": startStock, "nginx": startNginx, "traefik": startTraefik}
+
 // startAll starts the backend and a contestant of each kind and size. What it
 // started is returned also with an error.
-func startAll(ctx context.Context, dir string, o options) (all []*contestant, err error) {
-	backend, err := startNginx(ctx, dir, "backend", 1, "")
+func startAll(ctx context.Context, dir string, o options) (all []*contestant, other string, err error) {
+	backend, other, err := startBackend(ctx, dir)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	all = append(all, backend)
 	for _, kind := range o.kinds {
 		for _, n := range o.sizes {
-			var c *contestant
-			if kind == "nginx" {
-				c, err = startNginx(ctx, dir, kind, n, backend.address)
-			} else {
-				c, err = startSelf(ctx, dir, kind, n, backend.address)
+			home := filepath.Join(dir, fmt.Sprintf("%s-%d", kind, n))
+			if err := os.MkdirAll(filepath.Join(home, "run"), 0o700); err != nil {
+				return all, "", err
+			}
+			c, err := starters[kind](ctx, home, n, backend.address)
+			if c != nil {
+				all = append(all, c)
 			}
 			if err != nil {
-				return all, err
+				return all, "", fmt.Errorf("starting %s with %d apps: %w", kind, n, err)
 			}
-			all = append(all, c)
 		}
 	}
-	return all, nil
+	return all, other, nil
 }
 
-// startSelf runs this program as a contestant.
-func startSelf(ctx context.Context, dir, kind string, n int, backend string) (*contestant, error) {
+func startHop3(ctx context.Context, home string, n int, backend string) (*contestant, error) {
+	return startSelf(ctx, home, "hop3", n, backend)
+}
+
+func startStock(ctx context.Context, home string, n int, backend string) (*contestant, error) {
+	return startSelf(ctx, home, "stock", n, backend)
+}
+
+// startSelf runs this program as a contestant. It changes its first app to each
+// upstream that it reads.
+func startSelf(ctx context.Context, home, kind string, n int, backend string) (*contestant, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -62,88 +84,81 @@ func startSelf(ctx context.Context, dir, kind string, n int, backend string) (*c
 	if err != nil {
 		return nil, err
 	}
-	home := filepath.Join(dir, fmt.Sprintf("%s-%d", kind, n))
-	if err := os.MkdirAll(filepath.Join(home, "run"), 0o700); err != nil {
-		return nil, err
-	}
 	cmd := exec.CommandContext(ctx, self, "-serve", strings.Join([]string{kind, strconv.Itoa(n), home, address, backend}, ","))
-	return start(kind, n, address, cmd)
-}
-
-func startNginx(ctx context.Context, dir, kind string, n int, backend string) (*contestant, error) {
-	address, err := freeAddress()
+	orders, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	prefix := filepath.Join(dir, fmt.Sprintf("%s-%d", kind, n))
-	if err := os.MkdirAll(prefix, 0o755); err != nil {
-		return nil, err
+	c := &contestant{kind: kind, apps: n, address: address, cmd: cmd}
+	c.change = func(upstream string) error {
+		_, err := fmt.Fprintln(orders, upstream)
+		return err
 	}
-	config := filepath.Join(prefix, "nginx.conf")
-	if err := os.WriteFile(config, nginxConfig(prefix, kind, n, address, backend), 0o644); err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, "nginx", "-p", prefix, "-c", config, "-e", filepath.Join(prefix, "error.log"))
-	return start(kind, n, address, cmd)
+	return c, c.start(ctx)
 }
 
-// nginxConfig is n server blocks, each with its own upstream, or the backend.
-func nginxConfig(prefix, kind string, n int, address, backend string) []byte {
-	var b bytes.Buffer
-	workers := "auto"
-	if kind == "backend" {
-		workers = "1"
+// start starts the server and waits until it answers for its first and its last
+// app.
+func (c *contestant) start(ctx context.Context) error {
+	c.said = new(bytes.Buffer)
+	c.cmd.Stdout, c.cmd.Stderr = c.said, c.said
+	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := c.cmd.Start(); err != nil {
+		return err
 	}
-	fmt.Fprintf(&b, "daemon off;\nworker_processes %s;\npid %s/nginx.pid;\n", workers, prefix)
-	fmt.Fprintf(&b, "events { worker_connections 4096; }\nhttp {\naccess_log off;\nkeepalive_requests 1000000000;\n")
-	for _, temp := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&b, "%s_temp_path %s/%s;\n", temp, prefix, temp)
-	}
-	if kind == "backend" {
-		fmt.Fprintf(&b, "default_type text/plain;\nserver { listen %s backlog=4096; location / { return 200 'hello from the backend\\n'; } }\n", address)
-	} else {
-		fmt.Fprintf(&b, "server_names_hash_max_size 131072;\nserver_names_hash_bucket_size 128;\nproxy_http_version 1.1;\nproxy_set_header Connection '';\n")
-		fmt.Fprintf(&b, "proxy_set_header Host $host;\nproxy_set_header X-Forwarded-For $remote_addr;\nproxy_set_header X-Forwarded-Proto $scheme;\n")
-		for i := range n {
-			fmt.Fprintf(&b, "upstream u%d { server %s; keepalive 32; keepalive_requests 1000000000; }\n", i, backend)
-			fmt.Fprintf(&b, "server { listen %s; server_name %s; location / { proxy_pass http://u%d; } }\n", address, host(i), i)
+	c.exited = make(chan struct{})
+	go func() {
+		defer close(c.exited)
+		_ = c.cmd.Wait() // how it ended is in what it said
+	}()
+	deadline := time.After(3 * time.Minute)
+	for _, i := range []int{0, c.apps - 1} {
+		for {
+			text, err := c.ask(ctx, host(i))
+			if err == nil && strings.HasPrefix(text, "hello") {
+				break
+			}
+			select {
+			case <-time.After(20 * time.Millisecond):
+				continue
+			case <-ctx.Done():
+			case <-deadline:
+			case <-c.exited:
+			}
+			return errors.Join(fmt.Errorf("it does not answer for %s", host(i)), err, c.trouble())
 		}
 	}
-	b.WriteString("}\n")
-	return b.Bytes()
+	return nil
 }
 
-// start starts a server and waits until it listens.
-func start(kind string, n int, address string, cmd *exec.Cmd) (*contestant, error) {
-	c := &contestant{kind: kind, apps: n, address: address, cmd: cmd, said: new(bytes.Buffer)}
-	cmd.Stdout, cmd.Stderr = c.said, c.said
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
-		return nil, err
+// ask makes a request on a connection of its own.
+func (c *contestant) ask(ctx context.Context, host string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address+"/", nil)
+	if err != nil {
+		return "", err
 	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		conn, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			conn.Close()
-			return c, nil
-		}
-		if syscall.Kill(cmd.Process.Pid, 0) != nil {
-			break
-		}
+	req.Host, req.Close = host, true
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
 	}
-	c.stop()
-	return nil, errors.Join(fmt.Errorf("%s with %d apps does not listen", kind, n), c.trouble())
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return string(body), err
 }
 
 func (c *contestant) stop() {
+	if c.exited == nil {
+		return
+	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	_ = c.cmd.Wait()
+	<-c.exited
 }
 
 // trouble is what the server said, as an error.
 func (c *contestant) trouble() error {
-	if c.said.Len() == 0 {
+	if c.said == nil || c.said.Len() == 0 {
 		return nil
 	}
 	return errors.New(c.said.String())

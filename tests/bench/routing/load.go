@@ -14,6 +14,7 @@ import (
 // result is what one load showed.
 type result struct {
 	rps float64
+	p50 time.Duration
 	p99 time.Duration
 	cpu time.Duration // of the contestant, per request
 }
@@ -29,41 +30,53 @@ request = function()
 end
 done = function(summary, latency)
 	local e = summary.errors
-	print("result", summary.requests, summary.duration, latency:percentile(99), e.connect + e.read + e.write + e.timeout + e.status)
+	print("result", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.timeout + e.status)
 end
 `
 
 func (c *contestant) load(ctx context.Context, dir string, d time.Duration, connections int) (result, error) {
-	file := filepath.Join(dir, "wrk.lua")
-	if err := os.WriteFile(file, fmt.Appendf(nil, script, c.hosts()), 0o644); err != nil {
-		return result{}, err
-	}
 	before, err := c.cpuTime()
 	if err != nil {
 		return result{}, err
 	}
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", d.Seconds()),
-		"-s", file, "http://"+c.address+"/").CombinedOutput()
+	f, err := c.wrk(ctx, dir, d, connections)
 	if err != nil {
-		return result{}, fmt.Errorf("wrk: %w\n%s", err, out)
+		return result{}, err
 	}
 	after, err := c.cpuTime()
 	if err != nil {
 		return result{}, err
 	}
-	_, line, _ := strings.Cut(string(out), "result")
-	var requests, micros, p99, failed float64
-	if _, err := fmt.Sscan(line, &requests, &micros, &p99, &failed); err != nil {
-		return result{}, fmt.Errorf("reading wrk's result: %w\n%s", err, out)
-	}
-	if failed > 0 || requests == 0 {
-		return result{}, fmt.Errorf("%.0f of %.0f requests failed", failed, requests)
+	if f.failed > 0 || f.requests == 0 {
+		return result{}, fmt.Errorf("%.0f of %.0f requests failed", f.failed, f.requests)
 	}
 	return result{
-		rps: requests / micros * 1e6,
-		p99: time.Duration(p99) * time.Microsecond,
-		cpu: time.Duration(float64(after-before) / requests),
+		rps: f.requests / f.micros * 1e6,
+		p50: time.Duration(f.p50) * time.Microsecond,
+		p99: time.Duration(f.p99) * time.Microsecond,
+		cpu: time.Duration(float64(after-before) / f.requests),
 	}, nil
+}
+
+// figures are what wrk prints by our script.
+type figures struct{ requests, micros, p50, p99, failed float64 }
+
+// wrk runs wrk against the contestant.
+func (c *contestant) wrk(ctx context.Context, dir string, d time.Duration, connections int) (f figures, err error) {
+	file := filepath.Join(dir, "wrk.lua")
+	if err := os.WriteFile(file, fmt.Appendf(nil, script, c.hosts()), 0o644); err != nil {
+		return f, err
+	}
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", d.Seconds()),
+		"-s", file, "http://"+c.address+"/").CombinedOutput()
+	if err != nil {
+		return f, fmt.Errorf("wrk: %w\n%s", err, out)
+	}
+	_, line, _ := strings.Cut(string(out), "result")
+	if _, err := fmt.Sscan(line, &f.requests, &f.micros, &f.p50, &f.p99, &f.failed); err != nil {
+		return f, fmt.Errorf("reading wrk's result: %w\n%s", err, out)
+	}
+	return f, nil
 }
 
 func (c *contestant) hosts() string {

@@ -23,6 +23,7 @@ func (c *contestant) median() result {
 		return subject.Median(values)
 	}
 	m.rps = pick(func(r result) float64 { return r.rps })
+	m.p50 = time.Duration(pick(func(r result) float64 { return float64(r.p50) }))
 	m.p99 = time.Duration(pick(func(r result) float64 { return float64(r.p99) }))
 	m.cpu = time.Duration(pick(func(r result) float64 { return float64(r.cpu) }))
 	return m
@@ -30,46 +31,76 @@ func (c *contestant) median() result {
 
 func printTable(all []*contestant) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "apps\t\trequests/s\tp99 ms\tCPU us/request\tPSS MB\t")
+	fmt.Fprintln(w, "apps\t\trequests/s\tp50 ms\tp99 ms\tCPU us/request\tPSS MB\t")
 	for _, c := range all {
 		if len(c.results) > 0 {
 			m := c.median()
-			fmt.Fprintf(w, "%d\t%s\t%.0f\t%.1f\t%.0f\t%.0f\t\n", c.apps, c.kind, m.rps, float64(m.p99.Microseconds())/1000, float64(m.cpu.Nanoseconds())/1000, c.memory())
+			fmt.Fprintf(w, "%d\t%s\t%.0f\t%.2f\t%.1f\t%.0f\t%.0f\t\n", c.apps, c.kind, m.rps, ms(m.p50), ms(m.p99), float64(m.cpu.Nanoseconds())/1000, c.memory())
 		}
 	}
 	w.Flush()
 }
 
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 func printTargets(all []*contestant, few, many int) {
-	get := func(kind string, n int) *contestant {
-		for _, c := range all {
-			if c.kind == kind && c.apps == n && len(c.results) > 0 {
-				return c
-			}
-		}
-		return nil
-	}
-	// Rounds are compared one by one: what else this machine does slows down
-	// the contestants of a round alike, and one round not as the next.
-	ratio := func(what string, a, b *contestant, target float64) {
-		if a == nil || b == nil {
-			return
-		}
-		ratios := make([]float64, len(a.results))
-		for i := range ratios {
-			ratios[i] = a.results[i].rps / b.results[i].rps
-		}
-		subject.Verdict(what, subject.Median(ratios), ">=", target)
-	}
 	fmt.Println()
+	h, s, n := find(all, "hop3", many), find(all, "stock", few), find(all, "nginx", many)
+	rps := func(r result) float64 { return r.rps }
+	p99 := func(r result) float64 { return float64(r.p99) }
+	cpu := func(r result) float64 { return float64(r.cpu) }
+	at := func(format string, sizes ...any) string { return fmt.Sprintf(format, sizes...) }
 	if few != many {
-		ratio(fmt.Sprintf("Hop3 with %d apps / Hop3 with %d", many, few), get("hop3", many), get("hop3", few), 0.97)
-		ratio(fmt.Sprintf("Hop3 with %d apps / stock Caddy with %d", many, many), get("hop3", many), get("stock", many), 20)
+		ratio(at("requests/s of Hop3 with %d apps / with %d", many, few), h, find(all, "hop3", few), rps, ">=", 0.97)
+		ratio(at("requests/s of Hop3 / stock Caddy, %d apps", many), h, find(all, "stock", many), rps, ">=", 20)
 	}
-	ratio(fmt.Sprintf("Hop3 with %d apps / stock Caddy with %d", many, few), get("hop3", many), get("stock", few), 1)
-	ratio(fmt.Sprintf("Hop3 with %d apps / nginx with %d", many, many), get("hop3", many), get("nginx", many), 0.5)
-	if a, b := get("hop3", many), get("nginx", many); a != nil && b != nil {
-		subject.Verdict(fmt.Sprintf("memory of Hop3 / nginx with %d apps", many), a.memory()/b.memory(), "<=", 0.125)
+	ratio(at("requests/s of Hop3 with %d apps / stock Caddy with %d", many, few), h, s, rps, ">=", 1.25)
+	ratio(at("CPU per request of Hop3 with %d / stock Caddy with %d", many, few), h, s, cpu, "<=", 0.8)
+	ratio(at("requests/s of Hop3 / nginx, %d apps", many), h, n, rps, ">=", 0.5)
+	ratio(at("requests/s of Hop3 / Traefik, %d apps", many), h, find(all, "traefik", many), rps, ">=", 1)
+	ratio(at("p99 of Hop3 / nginx, %d apps", many), h, n, p99, "<=", 3)
+	if h != nil && n != nil {
+		subject.Verdict(at("memory of Hop3 / nginx, %d apps", many), h.memory()/n.memory(), "<=", 0.125)
+	}
+}
+
+// find returns a contestant that was loaded, nil for none.
+func find(all []*contestant, kind string, n int) *contestant {
+	for _, c := range all {
+		if c.kind == kind && c.apps == n && len(c.results) > 0 {
+			return c
+		}
+	}
+	return nil
+}
+
+// ratio compares two contestants round by round: what else this machine does
+// slows down those of a round alike, and one round not as the next.
+func ratio(what string, a, b *contestant, get func(result) float64, relation string, target float64) {
+	if a == nil || b == nil {
+		return
+	}
+	ratios := make([]float64, len(a.results))
+	for i := range ratios {
+		ratios[i] = get(a.results[i]) / get(b.results[i])
+	}
+	subject.Verdict(what, subject.Median(ratios), relation, target)
+}
+
+// printChanges prints what the change of one route of n costs under load, from
+// the order until a visitor sees it.
+func printChanges(all []*contestant, n int) {
+	fmt.Printf("\nchanges of one route of %d, under load:\n", n)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\tchanges\tms until seen\trequests meanwhile\tfailed\t")
+	for _, c := range all {
+		if m := c.moved; len(m.times) > 0 {
+			fmt.Fprintf(w, "%s\t%d\t%.1f\t%.0f\t%.0f\t\n", c.kind, len(m.times), subject.Median(m.times), m.load.requests, m.load.failed)
+		}
+	}
+	w.Flush()
+	if h := find(all, "hop3", n); h != nil {
+		subject.Verdict("requests that failed while Hop3's routes changed", h.moved.load.failed, "<=", 0)
 	}
 }
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 
@@ -49,31 +51,61 @@ func serveContestant(ctx context.Context, spec string) error {
 	if err != nil {
 		return err
 	}
-	if kind == "stock" {
-		if config, err = stockConfig(config, n, backend); err != nil {
-			return err
-		}
-	}
 	caddy.TrapSignals()
+	if kind == "hop3" {
+		err = serveHop3(ctx, config, n, backend)
+	} else {
+		err = serveStock(config, n, backend)
+	}
+	return errors.Join(err, caddy.Stop())
+}
+
+// serveHop3 puts n apps into the routing table, and then what it is told of the
+// first.
+func serveHop3(ctx context.Context, config []byte, n int, backend string) error {
 	if err := caddy.Load(config, true); err != nil {
 		return err
 	}
-	if kind == "hop3" {
-		if err := fill(ctx, n, backend); err != nil {
-			return err
-		}
-	}
-	<-ctx.Done()
-	return caddy.Stop()
-}
-
-// fill puts n apps into the server's routing table.
-func fill(ctx context.Context, n int, backend string) error {
 	app, err := caddy.ActiveContext().App("hop3")
 	if err != nil {
 		return err
 	}
-	return fillTable(ctx, app.(interface{ RoutingTable() *routing.Table }).RoutingTable(), n, backend)
+	table := app.(interface{ RoutingTable() *routing.Table }).RoutingTable()
+	if err := fillTable(ctx, table, n, backend); err != nil {
+		return err
+	}
+	release := 1
+	return orders(func(upstream string) error {
+		release++
+		return table.Set(ctx, hop3.Route{App: "app0", Release: release, Hosts: []string{host(0)}, Upstreams: []string{upstream}})
+	})
+}
+
+// serveStock has n routes in Caddy's configuration, which it loads again for
+// each change.
+func serveStock(base []byte, n int, backend string) error {
+	load := func(first string) error {
+		config, err := stockConfig(base, n, first, backend)
+		if err != nil {
+			return err
+		}
+		return caddy.Load(config, true)
+	}
+	if err := load(backend); err != nil {
+		return err
+	}
+	return orders(load)
+}
+
+// orders reads upstreams for the first app until there are no more.
+func orders(change func(upstream string) error) error {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		if err := change(lines.Text()); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
 }
 
 func fillTable(ctx context.Context, table *routing.Table, n int, backend string) error {
@@ -88,18 +120,22 @@ func fillTable(ctx context.Context, table *routing.Table, n int, backend string)
 
 // stockConfig turns our configuration into one with a route for each host, as
 // one writes it for a Caddy without Hop3.
-func stockConfig(config []byte, n int, backend string) ([]byte, error) {
+func stockConfig(config []byte, n int, first, backend string) ([]byte, error) {
 	var c map[string]any
 	if err := json.Unmarshal(config, &c); err != nil {
 		return nil, err
 	}
 	routes := make([]any, n)
 	for i := range n {
+		upstream := backend
+		if i == 0 {
+			upstream = first
+		}
 		routes[i] = map[string]any{
 			"match": []any{map[string]any{"host": []string{host(i)}}},
 			"handle": []any{map[string]any{
 				"handler":   "reverse_proxy",
-				"upstreams": []any{map[string]any{"dial": backend}},
+				"upstreams": []any{map[string]any{"dial": upstream}},
 			}},
 			"terminal": true,
 		}
@@ -108,6 +144,8 @@ func stockConfig(config []byte, n int, backend string) ([]byte, error) {
 	apps := c["apps"].(map[string]any)
 	delete(apps, "hop3")
 	servers := apps["http"].(map[string]any)["servers"].(map[string]any)
-	servers["http"].(map[string]any)["routes"] = routes
+	server := servers["http"].(map[string]any)
+	server["routes"] = routes
+	delete(server, "listener_wrappers") // ours brings a Hop3 with it
 	return json.Marshal(c)
 }
