@@ -123,6 +123,7 @@ func (p *Platform) AddNetwork(ctx context.Context, name string, cidrs []string) 
 	if err := p.Store.SetNetwork(ctx, n); err != nil {
 		return n, err
 	}
+	p.happened(event(ctx, hop3.EventServerChanged, "", "the network '%s' is %s", n.Name, strings.Join(n.CIDRs, ", ")))
 	return n, p.loadNetworks(context.WithoutCancel(ctx))
 }
 
@@ -143,6 +144,7 @@ func (p *Platform) RemoveNetwork(ctx context.Context, name string) error {
 	if err := p.Store.DeleteNetwork(ctx, name); err != nil {
 		return err
 	}
+	p.happened(event(ctx, hop3.EventServerChanged, "", "the network '%s' was removed", name))
 	return p.loadNetworks(context.WithoutCancel(ctx))
 }
 
@@ -235,6 +237,7 @@ func (p *Platform) ClearBans(ctx context.Context, app, source string) (int, erro
 	if err != nil {
 		return 0, err
 	}
+	p.happened(event(ctx, hop3.EventConfigChanged, app, "%d bans were lifted", n))
 	return n, p.ReconcileBans(context.WithoutCancel(ctx))
 }
 

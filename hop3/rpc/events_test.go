@@ -31,7 +31,8 @@ var reads = map[string]string{
 	"config schema": "reads", "cron list": "reads", "cron logs": "reads", "diff": "reads", "domain list": "reads", "env live": "reads",
 	"env show": "reads; with --show-secrets it is app.revealed, as env get is", "events": "reads", "events kinds": "reads", "events verify": "reads", "git setup": "answers a text",
 	"help": "reads", "help commands": "reads", "http show": "reads", "key list": "reads", "notify list": "reads", "plugin list": "reads", "port list": "reads", "preview list": "reads",
-	"proxy check": "asks", "proxy show": "reads", "ps": "reads", "releases": "reads", "releases show": "reads", "route list": "reads", "system info": "reads", "user list": "reads",
+	"proxy check": "asks", "proxy show": "reads", "ps": "reads", "releases": "reads", "releases show": "reads", "route list": "reads", "network list": "reads", "network show": "reads", "system logs": "reads", "system status": "reads",
+	"waf bans list": "reads", "waf logs": "reads", "waf status": "reads", "waf reconcile-bans": "repeats what is stored", "system info": "reads", "user list": "reads",
 	"user show": "reads", "version": "reads", "webhook log": "reads", "webhook show": "reads",
 
 	"canary abort": "needs a release that is tried out: TestACanaryLeavesAnEvent of platform", "canary promote": "the same",
@@ -110,6 +111,10 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 		{"notify add webhook https://example.org/s3cretpassword --name hook --secret s3cretpassword", hop3.EventNotifyAdded, 0},
 		{"notify test hook", hop3.EventNotifyTested, 0},
 		{"notify remove hook", hop3.EventNotifyRemoved, 0},
+		{"network add office 192.0.2.0/24", hop3.EventServerChanged, 0},
+		{"network remove office", hop3.EventServerChanged, 0},
+		{"waf bans clear blog", hop3.EventConfigChanged, 0},
+		{"system cleanup", hop3.EventServerChanged, 0},
 		{"auth logout", hop3.EventLogout, 0},
 	} {
 		before := w.lastEvent()
