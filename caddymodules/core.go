@@ -113,11 +113,12 @@ func running(home string) *core {
 func newCore(config *serverconfig.Config, logger *zap.Logger) *core {
 	c := &core{config: config, logger: logger, Table: routing.NewTable(), Streams: &stream.Hub{Dir: filepath.Join(config.Home, "run", "streams")}, gate: newGate()}
 	c.Keeper = certs.New(certs.Options{
-		AppOf:  c.Table.AppOf,
-		Hosts:  c.eagerHosts,
-		Dir:    filepath.Join(config.Home, "certificates"),
-		Own:    []string{config.ControlHost()},
-		Logger: logger.Named("certificates"),
+		AppOf:   c.Table.AppOf,
+		Outcome: c.certificateOutcome,
+		Hosts:   c.eagerHosts,
+		Dir:     filepath.Join(config.Home, "certificates"),
+		Own:     []string{config.ControlHost()},
+		Logger:  logger.Named("certificates"),
 	})
 	c.Guard = waf.New(waf.Options{Dir: filepath.Join(config.Home, "waf", "log"), Save: c.saveBan, Logger: slogOf(logger.Named("waf"))})
 	return c
@@ -213,6 +214,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Files:    disk.Files{},
 		Certs:    c.Keeper,
 		Failures: journal,
+		Notifier: notifier(c.config),
 		Logger:   c.logger,
 		Settings: c.settings(box),
 	}
@@ -304,6 +306,8 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		BuildTimeout:     s.BuildTimeout,
 		PreviewsMax:      s.PreviewsMax,
 		PreviewExpiry:    s.PreviewExpiry,
+		EventsKeep:       time.Duration(s.EventsKeep) * 24 * time.Hour,
+		EventsMax:        s.EventsMax,
 		PreviewSleep:     s.PreviewSleep,
 		HTTPPort:         s.HTTPPort,
 		HTTPSPort:        s.HTTPSPort,

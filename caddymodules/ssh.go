@@ -94,7 +94,7 @@ func (a *App) Stop() error {
 type pushes struct{ platform *platform.Platform }
 
 func (p pushes) BeginPush(ctx context.Context, username string, admin bool, app string, out hop3.Output) (sshd.Push, error) {
-	push, err := p.platform.BeginPush(ctx, platform.Actor{Username: username, Admin: admin}, app, out)
+	push, err := p.platform.BeginPush(ctx, platform.Actor{Username: username, Admin: admin, Source: sshd.From(ctx)}, app, out)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ func (c *core) sshCommand(ctx context.Context, user hop3.User, words []string, c
 	caller := sshCaller{
 		commands: c.api.Load().Commands,
 		user:     user,
+		address:  sshd.From(ctx),
 		console:  command.Console{Stdin: con.Stdin, Stdout: con.Stdout, Stderr: con.Stderr, Terminal: con.Terminal},
 	}
 	out, errs := caller.console.Lines()
@@ -30,6 +31,7 @@ func (c *core) sshCommand(ctx context.Context, user hop3.User, words []string, c
 type sshCaller struct {
 	commands *command.Commands
 	user     hop3.User
+	address  string
 	console  command.Console
 }
 
@@ -51,7 +53,7 @@ func (s sshCaller) Attach(ctx context.Context, words []string) (exit int, attach
 }
 
 func (s sshCaller) request(words []string) command.Request {
-	return command.Request{Args: words, User: &s.user, Source: command.SSH}
+	return command.Request{Args: words, User: &s.user, Source: command.SSH, Address: s.address}
 }
 
 // answered returns an error as a client would have got it.

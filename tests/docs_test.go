@@ -31,6 +31,12 @@ var elsewhere = map[string]string{
 	"hop3 caddy run --config Caddyfile":             "testdata/script/caddyfile.txtar does",
 	"hop3 login --username ada":                     "asks for a password at a terminal; the tests of hop3/cli have one",
 	`hop3 login "https://hop3.example.com?token=…"`: "needs that server; the README's login is run",
+	"hop3 notify add slack https://hooks.slack.com/services/T000/B000/XXXX":                        "would send to strangers: the tests of hop3/notify have receivers",
+	"hop3 notify add ntfy https://ntfy.sh/my-topic --secret tk_example":                            "would send to strangers: the tests of hop3/notify have receivers",
+	"hop3 notify add email ops@example.com":                                                        "would send to strangers: the tests of hop3/notify have receivers",
+	"hop3 notify add webhook https://example.com/hook --app blog --kind deploy --kind app.crashed": "would send to strangers: the tests of hop3/notify have receivers",
+	"hop3 notify test NAME":   "would send to strangers: the tests of hop3/notify have receivers",
+	"hop3 notify remove NAME": "would send to strangers: the tests of hop3/notify have receivers",
 	"CGO_ENABLED=1 xcaddy build v2.11.9 --with github.com/abilian/hop3/cmd/hop3cmd --replace github.com/abilian/hop3=. --with example.com/hop3-make@v0.0.0=./tests/plugin": "TestXcaddy does the same with xcaddy's library",
 }
 

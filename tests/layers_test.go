@@ -66,6 +66,7 @@ var mayImport = map[string][]string{
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
 	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},
+	"hop3/notify":     {"hop3", "hop3/api"},
 	"hop3/nix":        {"hop3", "hop3/build", "hop3/sandbox"},
 	"hop3/rfc2136":    {"hop3"},
 	"hop3/static":     {"hop3"},

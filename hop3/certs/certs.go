@@ -31,6 +31,8 @@ type Options struct {
 	// Dir is where the certificates are that users bring.
 	Dir string
 	Own []string // hosts of the server itself
+	// Outcome is told how each attempt for a host ended; nil for nobody.
+	Outcome func(host string, err error)
 	// Every is how often Run looks for what is missing, a minute when it is 0.
 	Every  time.Duration
 	Logger *zap.Logger

@@ -182,6 +182,9 @@ func (k *Keeper) tell(host string) {
 
 // note keeps how an attempt ended.
 func (k *Keeper) note(subject string, err error) {
+	if k.options.Outcome != nil {
+		k.options.Outcome(subject, err)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.good, subject)

@@ -34,6 +34,7 @@ func locals() []local {
 		{"deploy", "[DIRECTORY] [-e KEY=VALUE]… [--canary[=PERCENT for TIME]] [--no-stream]", "Deploy the files of a directory", deploy},
 		{"logs", logsUsage, "Show an app's logs; -f goes on with new ones", logs},
 		{"app logs", logsUsage, "The same as logs", logs},
+		{"events", eventsUsage, "Show what happened; -f goes on with what happens", events},
 		{"run", runUsage, "Run a command in an app's environment; it reads this input and has this exit status", run},
 		{"app run", runUsage, "The same as run", run},
 		{"shell", shellUsage, "Open a shell in an app's environment", shell},
@@ -64,10 +65,11 @@ func locals() []local {
 }
 
 const (
-	topUsage   = "[--app NAME] [-n/--lines N] [--interval SECONDS] [--once]"
-	logsUsage  = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build] [--access]"
-	runUsage   = "[-t/--tty | -T/--no-tty] [-i/--interactive] [--input TEXT] [--] COMMAND…"
-	shellUsage = "[--type PROCESS] [-T/--no-tty]"
+	topUsage    = "[--app NAME] [-n/--lines N] [--interval SECONDS] [--once]"
+	logsUsage   = "[-f/--follow] [-n/--lines N] [--since TIME] [--since-deploy] [--grep TEXT] [-p/--type PROCESS[.N]] [--build] [--access]"
+	eventsUsage = "[-a/--app NAME] [-f/--follow] [-n/--lines N] [--since TIME] [--kind KIND]"
+	runUsage    = "[-t/--tty | -T/--no-tty] [-i/--interactive] [--input TEXT] [--] COMMAND…"
+	shellUsage  = "[--type PROCESS] [-T/--no-tty]"
 )
 
 func findLocal(words []string) (*local, []string) {

@@ -119,6 +119,15 @@ func (p *printer) talk(color, text string) {
 	fmt.Fprintln(p.err, paint(p.errColor, color, styled(p.errColor, text)))
 }
 
+// line shows a line as it comes, with --json too.
+func (p *printer) line(text string) {
+	if p.json {
+		fmt.Fprintln(p.out, text)
+		return
+	}
+	p.say("", text)
+}
+
 func (p *printer) data(v any) {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {

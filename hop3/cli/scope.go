@@ -20,7 +20,7 @@ var scoped = set(
 )
 
 // optional are the commands to which only an --app that was given belongs.
-var optional = set("top", "app top", "app create", "app launch", "cert list", "cert status", "cert renew", "why")
+var optional = set("top", "app top", "app create", "app launch", "cert list", "cert status", "cert renew", "why", "events")
 
 // forceOwn are the commands with a --force of their own, which says more than
 // not to ask.

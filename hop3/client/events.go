@@ -83,6 +83,45 @@ func (c *Client) FollowLogs(ctx context.Context, app string, query url.Values, l
 	})
 }
 
+// FollowEvents calls each for each event until ctx is done. A connection that
+// breaks is taken up behind the last event, also with a server that was
+// started anew: how long it may take is for ctx to say.
+func (c *Client) FollowEvents(ctx context.Context, query url.Values, each func(api.Event)) error {
+	lastID, begun := "", false
+	for {
+		var ended error
+		err := c.events(ctx, "/api/events?"+query.Encode(), lastID, func(ev event) error {
+			begun = true
+			switch ev.name {
+			case api.EventEvent:
+				var e api.Event
+				if json.Unmarshal([]byte(ev.data), &e) == nil {
+					lastID = ev.id
+					each(e)
+				}
+			case api.EventComplete:
+				var end api.CompleteEvent
+				_ = json.Unmarshal([]byte(ev.data), &end) // an unreadable end is an end too
+				ended = errors.New(end.Error)
+			}
+			return ended
+		})
+		var refused *Error
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case ended != nil:
+			return ended
+		case !begun, errors.As(err, &refused) && refused.Code != http.StatusServiceUnavailable && refused.Code != http.StatusBadGateway:
+			return err
+		}
+		select {
+		case <-time.After(resumeWait):
+		case <-ctx.Done():
+		}
+	}
+}
+
 // event is a server-sent event.
 type event struct{ name, id, data string }
 

@@ -22,6 +22,7 @@ type Command struct {
 	Who     Who
 	App     AppUse
 	Hidden  bool // not in the lists
+	noun    bool // only shows the page of the commands that begin with it
 	Flags   []Flag
 	Min     int // positional arguments, at least
 	Max     int // and at most; Any for no limit
@@ -106,11 +107,13 @@ type Call struct {
 	Args     []string // positional arguments
 	User     hop3.User
 	Token    hop3.Token
-	Source   string // the caller's address
+	Source   string // what the caller's logins are counted by
+	Address  string // the caller's address, see hop3.Event
 	Extra    Extra
 	Platform *platform.Platform
 	Streams  *stream.Hub
 
+	revealed []string // the keys whose values were shown that are hidden otherwise
 	flags    map[string][]string
 	commands *Commands
 }
@@ -124,7 +127,11 @@ type Extra struct {
 }
 
 // Actor returns the caller as the platform knows them.
-func (c *Call) Actor() platform.Actor { return ActorOf(c.User, c.Token) }
+func (c *Call) Actor() platform.Actor {
+	who := ActorOf(c.User, c.Token)
+	who.Source = c.Address
+	return who
+}
 
 // ActorOf returns a user as the platform knows them, who came with a token, or
 // without one when its ID is "".

@@ -47,7 +47,8 @@ func New(s Server) *Commands {
 		releaseCommands(), diffCommands(), domainCommands(), certCommands(), httpCommands(),
 		proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(),
 		portCommands(), systemCommands(), sourceCommands(), webhookCommands(), previewCommands(),
-		wafCommands(), whyCommands(), teamCommands(), accessCommands(), tokenCommands(),
+		wafCommands(), whyCommands(), teamCommands(), accessCommands(), tokenCommands(), eventCommands(),
+		notifyCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)
@@ -127,8 +128,10 @@ type Request struct {
 	Args   []string
 	User   *hop3.User // nil when nobody proved who they are
 	Token  hop3.Token
-	Source string
-	Extra  Extra
+	Source string // what logins are counted by
+	// Address is where they come from: an IP address, or "local".
+	Address string
+	Extra   Extra
 }
 
 // Run runs a command line. It owns the uploaded archive from here on. Errors
@@ -144,12 +147,14 @@ func (c *Commands) Run(ctx context.Context, r Request) ([]api.Item, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx = platform.As(ctx, call.Actor())
 	items, err := cmd.Run(ctx, call)
+	c.server.Platform.Revealed(ctx, call.App, call.revealed...)
 	return items, call.explain(ctx, err)
 }
 
 func (c *Commands) newCall(r Request) *Call {
-	return &Call{Token: r.Token, Source: r.Source, Extra: r.Extra, Platform: c.server.Platform, Streams: c.server.Streams, commands: c}
+	return &Call{Token: r.Token, Source: r.Source, Address: r.Address, Extra: r.Extra, Platform: c.server.Platform, Streams: c.server.Streams, commands: c}
 }
 
 // prepare finds the command that is called and checks that this caller may
@@ -218,4 +223,9 @@ func (c *Call) explain(ctx context.Context, err error) error {
 		return c.suggestApp(ctx, err)
 	}
 	return err
+}
+
+// Names returns the names of all commands that do something, without aliases.
+func (c *Commands) Names() []string {
+	return slices.DeleteFunc(slices.Clone(c.names), func(name string) bool { return c.byName[name].noun })
 }

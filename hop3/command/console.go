@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/platform"
 )
 
 // Console is the caller's end of a command that reads and writes while it
@@ -54,7 +55,7 @@ func (c *Commands) Attach(ctx context.Context, r Request, con Console) (exit int
 	if cmd.Attach == nil {
 		return 0, ErrNotAttached
 	}
-	exit, err = cmd.Attach(ctx, call, con)
+	exit, err = cmd.Attach(platform.As(ctx, call.Actor()), call, con)
 	return exit, call.explain(ctx, err)
 }
 

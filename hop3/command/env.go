@@ -85,10 +85,13 @@ func envItems(title string, table api.Item, hidden bool) []api.Item {
 // shown returns a variable's value as this caller asked to see it, and notes
 // that something of it is hidden.
 func (c *Call) shown(key, value string, hidden *bool) string {
+	shown := hop3.Redact(key, value)
 	if c.Has("show-secrets") {
+		if shown != value {
+			c.revealed = append(c.revealed, key)
+		}
 		return value
 	}
-	shown := hop3.Redact(key, value)
 	*hidden = *hidden || shown != value
 	return shown
 }
@@ -99,6 +102,9 @@ func envGet(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	if v, ok := env[c.Args[0]]; ok {
+		if hop3.Redact(c.Args[0], v) != v {
+			c.revealed = append(c.revealed, c.Args[0])
+		}
 		return []api.Item{api.Text("%s", v)}, nil
 	}
 	return []api.Item{api.Text("Setting '%s' not found.", c.Args[0])}, nil

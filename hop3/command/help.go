@@ -20,6 +20,7 @@ func helpCommands() []Command {
 
 // nouns are the first words of commands that have a page of their own.
 var nouns = map[string]string{
+	"notify":  "Send notices of what happens somewhere",
 	"network": "Named networks, which gates of firewalls are open to",
 	"waf":     "Firewalls of apps",
 	"app":     "Applications: list, inspect, start, stop, run",
@@ -57,7 +58,7 @@ func (c *Commands) addNouns() {
 		if c.byName[word] != nil {
 			continue
 		}
-		row := Command{Name: word, Summary: summary, Who: User, App: TakesApp, Max: Any, Lenient: true, Run: func(_ context.Context, call *Call) ([]api.Item, error) {
+		row := Command{Name: word, noun: true, Summary: summary, Who: User, App: TakesApp, Max: Any, Lenient: true, Run: func(_ context.Context, call *Call) ([]api.Item, error) {
 			if len(call.Args) > 0 {
 				return nil, call.commands.unknown(append([]string{word}, call.Args...))
 			}

@@ -16,38 +16,40 @@ import (
 type Database interface {
 	Apps(ctx context.Context) ([]hop3.App, error)
 	App(ctx context.Context, name string) (hop3.App, error)
-	CreateApp(ctx context.Context, app hop3.App) error
-	UpdateApp(ctx context.Context, name string, change func(*hop3.App) error) (hop3.App, error)
-	DeleteApp(ctx context.Context, name string) error
+	CreateApp(ctx context.Context, app hop3.App, events ...hop3.Event) error
+	UpdateApp(ctx context.Context, name string, change func(*hop3.App) error, events ...hop3.Event) (hop3.App, error)
+	DeleteApp(ctx context.Context, name string, events ...hop3.Event) error
 
 	NewRelease(ctx context.Context, r hop3.Release) (hop3.Release, error)
 	Release(ctx context.Context, app string, number int) (hop3.Release, error)
 	Releases(ctx context.Context, app string) ([]hop3.Release, error)
-	UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error) (hop3.Release, error)
-	DeleteRelease(ctx context.Context, app string, number int) error
-	Commit(ctx context.Context, app string, number int) error
+	UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error, events ...hop3.Event) (hop3.Release, error)
+	DeleteRelease(ctx context.Context, app string, number int, events ...hop3.Event) error
+	Commit(ctx context.Context, app string, number int, events ...hop3.Event) error
 	ClaimPorts(ctx context.Context, app string, ports []hop3.Port) error
 	Ports(ctx context.Context) ([]hop3.PortClaim, error)
 	Hosts(ctx context.Context) (map[string]string, error)
 
 	Users(ctx context.Context) ([]hop3.User, error)
 	User(ctx context.Context, username string) (hop3.User, error)
-	CreateUser(ctx context.Context, u hop3.User) error
-	UpdateUser(ctx context.Context, username string, change func(*hop3.User) error) (hop3.User, error)
-	DeleteUser(ctx context.Context, username string) error
+	CreateUser(ctx context.Context, u hop3.User, events ...hop3.Event) error
+	UpdateUser(ctx context.Context, username string, change func(*hop3.User) error, events ...hop3.Event) (hop3.User, error)
+	DeleteUser(ctx context.Context, username string, events ...hop3.Event) error
 
 	Keys(ctx context.Context) ([]hop3.Key, error)
 	Key(ctx context.Context, fingerprint string) (hop3.Key, error)
-	AddKey(ctx context.Context, k hop3.Key) error
-	RemoveKey(ctx context.Context, fingerprint string) error
+	AddKey(ctx context.Context, k hop3.Key, events ...hop3.Event) error
+	RemoveKey(ctx context.Context, fingerprint string, events ...hop3.Event) error
 
-	RevokeToken(ctx context.Context, id string, expires time.Time) error
+	RevokeToken(ctx context.Context, id string, expires time.Time, events ...hop3.Event) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
 	UseToken(ctx context.Context, id string, expires time.Time) (first bool, err error)
 
 	CronDatabase
 	WebhookDatabase
 	RightsDatabase
+	EventDatabase
+	NoticeDatabase
 	FirewallDatabase
 
 	Close() error
@@ -83,6 +85,10 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"a turn is taken once", (*storeStory).oneTurn},
 		{"the history of cron runs is bounded", (*storeStory).cronHistory},
 		{"a message of a git host is taken once", (*storeStory).deliveries},
+		{"an event is stored with its change or not at all", (*storeStory).eventsOfChanges},
+		{"events are found", (*storeStory).eventQueries},
+		{"events stay what they were", (*storeStory).eventChain},
+		{"a notice waits until it was sent", (*storeStory).notices},
 		{"networks have a name each", (*storeStory).networks},
 		{"bans end, and go with their app", (*storeStory).bans},
 		{"an ended context changes nothing", (*storeStory).canceled},

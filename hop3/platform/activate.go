@@ -22,6 +22,7 @@ type activation struct {
 	release hop3.Release
 	old     hop3.Release // Number 0: there was none
 	held    bool         // it does not serve: see rehearse
+	by      Actor
 }
 
 // activate makes a release the one that serves: start beside, wait until
@@ -37,7 +38,7 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	if err != nil {
 		return nil, err
 	}
-	a := &activation{p: p, release: r}
+	a := &activation{p: p, release: r, by: askedBy(ctx)}
 	if app.Live != 0 {
 		if a.old, err = p.Store.Release(ctx, r.App, app.Live); err != nil {
 			return nil, fmt.Errorf("reading the live release: %w", err)
@@ -78,7 +79,7 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	if err == nil {
 		// From here on the switch is not interrupted.
 		ctx = context.WithoutCancel(ctx)
-		err = p.Store.Commit(ctx, r.App, r.Number)
+		err = p.Store.Commit(ctx, r.App, r.Number, switchEvents(ctx, a.old, r)...)
 	}
 	if err != nil {
 		p.stopQuietly(r)
@@ -162,12 +163,12 @@ func checkHost(r hop3.Release) string {
 // finish confirms the switch and ends the old release once its requests are
 // done. It does not wait for that.
 func (a *activation) finish() {
-	p, ctx := a.p, context.Background()
+	p, ctx := a.p, As(context.Background(), a.by)
 	if a.release.Ref != nil {
 		_, err := p.Store.UpdateRelease(ctx, a.release.App, a.release.Number, func(r *hop3.Release) error {
 			r.Ref = nil
 			return nil
-		})
+		}, a.confirmed(ctx)...)
 		if err != nil {
 			p.unsettled.note(a.release.App)
 			p.Logger.Error("confirming a release", zap.String("app", a.release.App), zap.Error(err))
@@ -191,9 +192,9 @@ func (a *activation) revert(why error) {
 }
 
 func (a *activation) revertLocked(why error) {
-	p, ctx := a.p, context.Background()
+	p, ctx := a.p, As(context.Background(), a.by)
 	if a.held {
-		p.discard(a.release, why)
+		p.discard(ctx, a.release, why)
 		return
 	}
 	if exclusive(a.old, a.release) {
@@ -212,20 +213,20 @@ func (a *activation) revertLocked(why error) {
 func (p *Platform) backTo(ctx context.Context, bad, old hop3.Release, why error) error {
 	var err error
 	if old.Number != 0 {
-		err = p.Store.Commit(ctx, old.App, old.Number)
+		err = p.Store.Commit(ctx, old.App, old.Number, revertedEvent(ctx, bad, old, why))
 	} else {
 		_, err = p.Store.UpdateApp(ctx, bad.App, func(app *hop3.App) error {
 			app.Live = 0
 			app.SetState(hop3.StateStopped, "")
 			return nil
-		})
+		}, revertedEvent(ctx, bad, old, why))
 		err = errors.Join(err, p.Store.ClaimPorts(ctx, bad.App, nil))
 	}
 	if err == nil {
 		_, err = p.Store.UpdateRelease(ctx, bad.App, bad.Number, func(r *hop3.Release) error {
 			r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
 			return nil
-		})
+		}, failedEvent(ctx, bad, why))
 	}
 	// Also when the database could not be told: it is, by settleRef, when it
 	// can be. Until then nobody gets what was taken back.

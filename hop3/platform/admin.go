@@ -152,6 +152,7 @@ func (p *Platform) Credentials(ctx context.Context, who Actor, name string) (*ho
 	if err != nil || app.Admin == nil {
 		return nil, err
 	}
+	p.happened(event(ctx, hop3.EventAppRevealed, name, "the admin's login of '%s' was shown", name))
 	p.Logger.Info("admin credential revealed", zap.String("app", name), zap.String("user", who.Username))
 	return app.Admin, nil
 }

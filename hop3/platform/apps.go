@@ -115,13 +115,13 @@ func (p *Platform) CreateApp(ctx context.Context, who Actor, name string) (hop3.
 	if err != nil {
 		return hop3.App{}, err
 	}
-	return p.createApp(ctx, hop3.App{Name: name, Team: team, CreatedBy: who.Username})
+	return p.createApp(asked(ctx, who), hop3.App{Name: name, Team: team, CreatedBy: who.Username})
 }
 
 // createApp stores an app whose name was checked.
 func (p *Platform) createApp(ctx context.Context, app hop3.App) (hop3.App, error) {
 	app.State, app.Env = hop3.StateStopped, hop3.Env{}
-	if err := p.Store.CreateApp(ctx, app); err != nil {
+	if err := p.Store.CreateApp(ctx, app, event(ctx, hop3.EventAppCreated, app.Name, "'%s' was created", app.Name)); err != nil {
 		return hop3.App{}, err
 	}
 	if err := p.Files.MakeDir(p.logDir(app.Name)); err != nil {

@@ -1,5 +1,7 @@
 package platform
 
+import "github.com/abilian/hop3/hop3"
+
 // Begin starts what goes on for as long as the server does. It is called once,
 // after Reconcile; Shutdown ends it.
 func (p *Platform) Begin() {
@@ -9,4 +11,8 @@ func (p *Platform) Begin() {
 	p.beginCron()
 	p.Go("previews", p.tendPreviews)
 	p.Go("webhooks", p.resumeDeliveries)
+	p.Go("event log", p.tendEvents)
+	p.Go("notices", p.sendNotices)
+	p.Go("crashes", p.watchCrashes)
+	p.happened(event(p.tasks.ctx, hop3.EventServerStarted, "", "the server started"))
 }

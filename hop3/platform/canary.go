@@ -68,6 +68,7 @@ func (p *Platform) DecideCanary(ctx context.Context, who Actor, name string, pro
 	}
 	select {
 	case t.decide <- why:
+		p.happened(event(ctx, hop3.EventCanaryEnded, name, "the canary v%d was %s", t.route.Release, map[bool]string{true: "promoted", false: "aborted"}[promote]))
 	default: // it has been decided already
 	}
 	return nil

@@ -70,6 +70,9 @@ func (p *Platform) CancelDeploy(ctx context.Context, who Actor, app string) (int
 		release = u.release
 		u.cancel(why)
 	}
+	if u != nil || waiting {
+		p.happened(event(ctx, hop3.EventDeployCanceled, app, "%s asked to cancel the deploy", who.Username))
+	}
 	p.changes.mu.Unlock()
 	if u == nil {
 		if waiting {

@@ -71,6 +71,7 @@ func (p *Platform) RenewCertificates(ctx context.Context, who Actor, app string,
 	if err != nil {
 		return err
 	}
+	p.happened(event(ctx, hop3.EventCertificateAsked, app, "certificates were asked for by hand"))
 	var failed []string
 	for _, c := range certificates {
 		name := idn.Show(c.Host)
@@ -173,7 +174,11 @@ func (p *Platform) AddCertificate(ctx context.Context, who Actor, name string, c
 	if len(hosts) == 0 {
 		hosts = p.hostsOf(name, app.Env)
 	}
-	return p.Certs.AddCustom(name, hosts, chain, key)
+	c, err := p.Certs.AddCustom(name, hosts, chain, key)
+	if err == nil {
+		p.happened(event(ctx, hop3.EventCertificateAdded, name, "a certificate for %s was added, good until %s", c.Host, c.NotAfter.UTC().Format(time.DateOnly)))
+	}
+	return c, err
 }
 
 // RemoveCertificate takes away those the app's user brought that are good for a
@@ -182,7 +187,11 @@ func (p *Platform) RemoveCertificate(ctx context.Context, who Actor, name, host 
 	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
 		return err
 	}
-	return p.Certs.RemoveCustom(name, idn.Normalize(host))
+	err := p.Certs.RemoveCustom(name, idn.Normalize(host))
+	if err == nil {
+		p.happened(event(ctx, hop3.EventCertificateRemoved, name, "the certificates of one's own for %s were removed", idn.Normalize(host)))
+	}
+	return err
 }
 
 // wantCertificates begins to get certificates for hosts that users gave an app.

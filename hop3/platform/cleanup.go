@@ -9,6 +9,8 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+
+	"github.com/abilian/hop3/hop3"
 )
 
 // Cleaned is something that a clean-up removes, or would.
@@ -30,6 +32,9 @@ func (p *Platform) Cleanup(ctx context.Context, who Actor, all, dry bool) (clean
 	apps, err := p.Store.Apps(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if !dry {
+		p.happened(event(asked(ctx, who), hop3.EventServerChanged, "", "build caches and old releases were cleaned up by hand"))
 	}
 	most := math.MaxInt
 	if all {

@@ -77,6 +77,7 @@ func (p *Platform) RunCron(ctx context.Context, who Actor, name, entry string, o
 		return hop3.CronRun{}, hop3.Errorf(hop3.CodeConflict, "Cron entry '%s' of app '%s' runs already.", entry, name).
 			WithHint("`hop3 cron logs %s --app %s` shows its runs. With overlap = true in its [[cron]] they may overlap.", entry, name)
 	}
+	p.happened(releaseEvent(ctx, hop3.EventCronRun, live, "the cron entry %s of '%s' was run by hand", entry, name))
 	p.startCron()
 	defer j.out.detach()
 	select {

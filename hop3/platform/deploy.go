@@ -60,6 +60,9 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 // deploy is a deploy from the source to the switch. The app is locked by the
 // caller, who finishes or reverts what it returns.
 func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ *activation, err error) {
+	ctx = asked(ctx, who)
+	var release hop3.Release
+	defer func() { p.noteRefused(ctx, req, release, err) }()
 	ctx, change, end := p.cancelable(ctx, req.App)
 	defer func() {
 		p.deploys.count(err)
@@ -75,8 +78,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
-	release, err := p.newRelease(ctx, who, req)
-	if err != nil {
+	if release, err = p.newRelease(ctx, who, req); err != nil {
 		return nil, err
 	}
 	p.numbered(change, release.Number)
@@ -88,11 +90,11 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 			err = canceled(ctx)
 		}
 		if err != nil && accepted {
-			p.discard(release, err)
+			p.discard(ctx, release, err)
 		}
 		endLog(err)
 		if err != nil && !accepted {
-			p.forget(release, err)
+			p.forget(ctx, release, err)
 		}
 	}()
 
@@ -129,6 +131,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if err != nil {
 		return nil, err
 	}
+	release.Env = resolved.Env // no error tells a secret of them
 	tellEnv(req.Out, resolved)
 	if err := checkCron(m.Cron, resolved.Env); err != nil {
 		return nil, err
@@ -251,9 +254,9 @@ func (p *Platform) newRelease(ctx context.Context, who Actor, req DeployRequest)
 	numbered, err := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
 		r.Build = r.Number
 		return nil
-	})
+	}, releaseEvent(ctx, hop3.EventDeployStarted, r, "building v%d: %s", r.Number, whatIsBuilt(r)))
 	if err != nil {
-		p.discard(r, err)
+		p.discard(ctx, r, err)
 	}
 	return numbered, err
 }
@@ -421,20 +424,21 @@ func (p *Platform) runOnce(ctx context.Context, r hop3.Release, command, when st
 
 // discard ends a release that will never serve: what was made for it goes,
 // its row stays and says why.
-func (p *Platform) discard(r hop3.Release, why error) {
-	ctx := context.Background() // it must happen even when the deploy's context has ended
+func (p *Platform) discard(ctx context.Context, r hop3.Release, why error) {
+	ctx = context.WithoutCancel(ctx) // it must happen even when the deploy's context has ended
 	var err error
 	if r.Build == r.Number {
 		// First, because the database may need the room.
 		err = p.Files.Remove(p.releaseDir(r.App, r.Number))
 	}
+	message := concealed(r.Env, hop3.MessageOf(why))
 	_, updateErr := p.Store.UpdateRelease(ctx, r.App, r.Number, func(r *hop3.Release) error {
-		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, hop3.MessageOf(why), nil
+		r.Status, r.Error, r.Ref = hop3.ReleaseFailed, message, nil
 		if r.Took == 0 {
 			r.Took = time.Since(r.CreatedAt)
 		}
 		return nil
-	})
+	}, failedEvent(ctx, r, why))
 	if err = errors.Join(err, updateErr, p.keepPorts(ctx, r.App)); err != nil {
 		p.unsettled.note(r.App) // settling it discards again
 		p.Logger.Error("discarding a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))
@@ -446,11 +450,12 @@ func (p *Platform) discard(r hop3.Release, why error) {
 }
 
 // forget ends a release whose source was refused: of it there is nothing.
-func (p *Platform) forget(r hop3.Release, why error) {
+func (p *Platform) forget(ctx context.Context, r hop3.Release, why error) {
+	ctx = context.WithoutCancel(ctx) // also when the deploy's context has ended
 	err := errors.Join(
 		p.Files.Remove(p.releaseDir(r.App, r.Number)),
 		p.Files.Remove(filepath.Join(p.logDir(r.App), deployLogName(r.Number))),
-		p.Store.DeleteRelease(context.Background(), r.App, r.Number)) // also when the deploy's context has ended
+		p.Store.DeleteRelease(ctx, r.App, r.Number, failedEvent(ctx, r, why)))
 	if err != nil {
 		p.unsettled.note(r.App)
 		p.Logger.Error("forgetting a release", zap.String("app", r.App), zap.Int("release", r.Number), zap.Error(err))

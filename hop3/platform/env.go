@@ -93,7 +93,7 @@ func (p *Platform) editEnv(ctx context.Context, who Actor, name string, edit fun
 		return change, nil
 	}
 	if before.Live == 0 {
-		return change, p.storeEnv(ctx, name, set, unset)
+		return change, p.storeEnv(ctx, name, set, unset, configChanged(asked(ctx, who), name, changedVariables("", before.Env, changed(before.Env, set, unset))))
 	}
 	apply := func(r *hop3.Release) {
 		p.applyEnv(r, set, unset)
@@ -122,13 +122,18 @@ func (p *Platform) editEnv(ctx context.Context, who Actor, name string, edit fun
 // changeStopped records a release that nothing runs yet: the next start runs
 // it, or the next request when the app is asleep. See whileResting.
 func (p *Platform) changeStopped(ctx context.Context, who Actor, app hop3.App, next hop3.Release, set hop3.Env, unset []string) error {
+	ctx = asked(ctx, who)
+	old, err := p.Store.Release(ctx, app.Name, app.Live)
+	if err != nil {
+		return err
+	}
 	next.Status, next.User, next.Ref = hop3.ReleaseBuilding, who.Username, nil
 	r, err := p.Store.NewRelease(ctx, next)
 	if err != nil {
 		return err
 	}
-	if err := p.Store.Commit(ctx, r.App, r.Number); err != nil {
-		p.discard(r, err)
+	if err := p.Store.Commit(ctx, r.App, r.Number, switchEvents(ctx, old, r)...); err != nil {
+		p.discard(ctx, r, err)
 		return err
 	}
 	// Commit says running, as it does after a switch; nothing was switched.
@@ -162,14 +167,14 @@ func (p *Platform) applyEnv(r *hop3.Release, set hop3.Env, unset []string) {
 }
 
 // storeEnv changes the stored variables of the app.
-func (p *Platform) storeEnv(ctx context.Context, app string, set hop3.Env, unset []string) error {
+func (p *Platform) storeEnv(ctx context.Context, app string, set hop3.Env, unset []string, events ...hop3.Event) error {
 	if len(set)+len(unset) == 0 {
 		return nil
 	}
 	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
 		a.Env = changed(a.Env, set, unset)
 		return nil
-	})
+	}, events...)
 	return err
 }
 

@@ -126,6 +126,7 @@ func (p *Platform) AddNetwork(ctx context.Context, who Actor, name string, cidrs
 	if err := p.Store.SetNetwork(ctx, n); err != nil {
 		return n, err
 	}
+	p.happened(event(ctx, hop3.EventServerChanged, "", "the network '%s' is %s", n.Name, strings.Join(n.CIDRs, ", ")))
 	return n, p.loadNetworks(context.WithoutCancel(ctx))
 }
 
@@ -149,6 +150,7 @@ func (p *Platform) RemoveNetwork(ctx context.Context, who Actor, name string) er
 	if err := p.Store.DeleteNetwork(ctx, name); err != nil {
 		return err
 	}
+	p.happened(event(ctx, hop3.EventServerChanged, "", "the network '%s' was removed", name))
 	return p.loadNetworks(context.WithoutCancel(ctx))
 }
 
@@ -256,6 +258,7 @@ func (p *Platform) ClearBans(ctx context.Context, who Actor, app, source string)
 	if err != nil {
 		return 0, err
 	}
+	p.happened(event(ctx, hop3.EventConfigChanged, app, "%d bans were lifted", n))
 	return n, p.ReconcileBans(context.WithoutCancel(ctx))
 }
 

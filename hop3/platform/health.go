@@ -3,7 +3,6 @@ package platform
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -20,7 +19,8 @@ const (
 	defaultInterval = 10 * time.Second
 	minInterval     = time.Second
 	defaultRetries  = 3
-	maxProbes       = 16 // at once, of all apps
+	maxProbes       = 16               // at once, of all apps
+	healthWhy       = "health check: " // begins why a sick instance is restarted
 )
 
 // health is what is known of the health of one release's instances.
@@ -126,7 +126,7 @@ func (p *Platform) judge(ctx context.Context, r hop3.Release, i hop3.Instance, e
 	sick, well := p.running.note(r, i, err, p.startTimeout(r), p.now())
 	switch {
 	case sick:
-		p.eject(ctx, r, i, fmt.Sprintf("health check: %v", err))
+		p.eject(ctx, r, i, healthWhy+err.Error())
 	case well:
 		p.readmit(ctx, r, i)
 	}
@@ -167,6 +167,7 @@ func (p *Platform) eject(ctx context.Context, r hop3.Release, i hop3.Instance, w
 	if !p.running.mark(r, i, func(c *check) { c.out, c.restarts, c.why = true, true, why }) {
 		return
 	}
+	p.noteBurst(releaseEvent(ctx, hop3.EventHealthFailed, r, "%s of '%s' is restarted: %s", instanceName(i), r.App, why), r.App)
 	p.Logger.Warn("an instance is sick", zap.String("app", r.App), zap.Int("release", r.Number),
 		zap.String("instance", instanceName(i)), zap.String("why", why))
 	if err := p.reroute(ctx, r); err != nil {
@@ -194,6 +195,7 @@ func (p *Platform) readmit(ctx context.Context, r hop3.Release, i hop3.Instance)
 	if !p.running.mark(r, i, func(c *check) { c.out, c.why = false, "" }) {
 		return
 	}
+	p.noteBurst(releaseEvent(ctx, hop3.EventHealthRecovered, r, "%s of '%s' is well again", instanceName(i), r.App), r.App)
 	p.Logger.Info("an instance is well again", zap.String("app", r.App), zap.String("instance", instanceName(i)))
 	if err := p.reroute(ctx, r); err != nil {
 		p.Logger.Error("putting an instance back into rotation", zap.String("app", r.App), zap.Error(err))

@@ -88,15 +88,15 @@ func (p *Platform) SetHTTP(ctx context.Context, who Actor, name string, set hop3
 // changeHTTP makes settings those of the app and of a new release. The app is
 // locked by the caller.
 func (p *Platform) changeHTTP(ctx context.Context, who Actor, app hop3.App, set hop3.HTTPSettings, out hop3.Output) (int, error) {
-	store := func(ctx context.Context) error {
+	store := func(ctx context.Context, events ...hop3.Event) error {
 		_, err := p.Store.UpdateApp(ctx, app.Name, func(a *hop3.App) error {
 			a.HTTP = set
 			return nil
-		})
+		}, events...)
 		return err
 	}
 	if app.Live == 0 {
-		return 0, store(ctx)
+		return 0, store(ctx, configChanged(asked(ctx, who), app.Name, differences(hop3.Release{HTTPLayers: hop3.HTTPLayers{Set: app.HTTP}}, hop3.Release{HTTPLayers: hop3.HTTPLayers{Set: set}})))
 	}
 	live, err := p.Store.Release(ctx, app.Name, app.Live)
 	if err != nil {
@@ -219,7 +219,7 @@ func (p *Platform) SetMaintenance(ctx context.Context, who Actor, name string, m
 	app, err := p.Store.UpdateApp(ctx, name, func(a *hop3.App) error {
 		a.Maintenance = m
 		return nil
-	})
+	}, configChanged(ctx, name, []hop3.Difference{{Property: "Maintenance", New: map[bool]string{true: "on", false: "off"}[m != nil]}}))
 	if err != nil {
 		return err
 	}

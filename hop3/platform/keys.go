@@ -42,7 +42,7 @@ func (p *Platform) AddKey(ctx context.Context, who Actor, username, line string)
 	}
 	k.Username = username
 	k.CreatedAt = time.Now()
-	return k, p.Store.AddKey(ctx, k)
+	return k, p.Store.AddKey(ctx, k, userEvent(asked(ctx, who), hop3.EventKeyAdded, username, "a key of %s was added: %s", username, k.Fingerprint))
 }
 
 // RemoveKey takes a key away. It is named by its fingerprint, or a beginning
@@ -66,8 +66,9 @@ func (p *Platform) RemoveKey(ctx context.Context, who Actor, fingerprint string)
 	case 0:
 		return hop3.Key{}, hop3.Errorf(hop3.CodeNotFound, "Key %.80q not found.", fingerprint)
 	case 1:
-		defer p.evict(found[0].Username)
-		return found[0], p.Store.RemoveKey(ctx, found[0].Fingerprint)
+		k := found[0]
+		defer p.evict(k.Username)
+		return k, p.Store.RemoveKey(ctx, k.Fingerprint, userEvent(asked(ctx, who), hop3.EventKeyRemoved, k.Username, "a key of %s was removed: %s", k.Username, k.Fingerprint))
 	default:
 		return hop3.Key{}, hop3.Errorf(hop3.CodeConflict, "%.80q is the beginning of %d keys.", fingerprint, len(found))
 	}

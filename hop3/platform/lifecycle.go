@@ -43,10 +43,10 @@ func (p *Platform) StartApp(ctx context.Context, who Actor, name string, out hop
 	if err != nil {
 		p.stopQuietly(live)
 		return errors.Join(err,
-			p.transition(ctx, name, hop3.StateFailed, hop3.MessageOf(err)),
+			p.transition(ctx, name, hop3.StateFailed, hop3.MessageOf(err), appFailed(ctx, live, err)),
 			p.rest(ctx, live, hop3.RouteFailed))
 	}
-	return errors.Join(p.serve(ctx, live, instances, true), p.transition(ctx, name, hop3.StateRunning, ""))
+	return errors.Join(p.serve(ctx, live, instances, true), p.transition(ctx, name, hop3.StateRunning, "", releaseEvent(ctx, hop3.EventAppStarted, live, "'%s' was started", name)))
 }
 
 // StopApp stops an app once its requests are done, or the drain's time is up.
@@ -87,9 +87,9 @@ func (p *Platform) StopApp(ctx context.Context, who Actor, name string, out hop3
 	if err := p.Runtime.Stop(ctx, live.ID(), p.Settings.StopGrace); err != nil {
 		return errors.Join(
 			fmt.Errorf("stopping '%s': %w", name, err),
-			p.transition(ctx, name, hop3.StateFailed, "the app did not stop: "+hop3.MessageOf(err)))
+			p.transition(ctx, name, hop3.StateFailed, "the app did not stop: "+hop3.MessageOf(err), appFailed(ctx, live, err)))
 	}
-	return p.transition(ctx, name, hop3.StateStopped, "")
+	return p.transition(ctx, name, hop3.StateStopped, "", releaseEvent(ctx, hop3.EventAppStopped, live, "'%s' was stopped", name))
 }
 
 // RestartApp puts a fresh release of the same artifact, with the environment
@@ -154,12 +154,13 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	if err := p.Files.Rename(p.appDir(name), grave); err != nil {
 		return fmt.Errorf("removing the files: %w", err)
 	}
-	err = p.Store.DeleteApp(ctx, name)
+	destroyed := event(ctx, hop3.EventAppDestroyed, name, "'%s' was destroyed", name)
+	err = p.Store.DeleteApp(ctx, name, destroyed)
 	if hop3.IsDiskFull(err) {
 		// Who makes room must not need any: what can be made again goes first.
 		err = errors.Join(p.Files.Remove(filepath.Join(grave, "cache")), p.Files.Remove(filepath.Join(grave, "releases")))
 		if err == nil {
-			err = p.Store.DeleteApp(ctx, name)
+			err = p.Store.DeleteApp(ctx, name, destroyed)
 		}
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,6 +30,8 @@ type Platform struct {
 	Auth     Authenticator
 	Files    Files
 	Certs    Certificates
+	// Notifier sends notices; nil sends none.
+	Notifier Notifier
 	Firewall Firewall // nil where the proxy has none
 	Failures Failures // nil: no request that failed is remembered
 	Logger   *zap.Logger
@@ -51,6 +54,10 @@ type Platform struct {
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
 	presence  presence
+
+	noted   noted
+	diskLow atomic.Bool
+	expiry  expiry
 }
 
 // Settings are the server's settings that the verbs need.
@@ -84,6 +91,9 @@ type Settings struct {
 	BindAllow     []hop3.BindRule
 	TmpfsMax      int64
 	OperatorEmail string // the address of who runs the server; may be empty
+	// EventsKeep is how long events are kept, EventsMax how many; 0 for all.
+	EventsKeep time.Duration
+	EventsMax  int
 	// ServerPorts are the server's own ports by name, AppPorts the first and
 	// the last that $PORT can be.
 	ServerPorts map[int]string
@@ -94,33 +104,34 @@ type Settings struct {
 }
 
 // Store is the truth. See hop3/store; every method is a transaction of its
-// own. Look-ups of what does not exist return a CodeNotFound error.
+// own, in which the events of what it does are stored too. Look-ups of what
+// does not exist return a CodeNotFound error.
 type Store interface {
 	Apps(ctx context.Context) ([]hop3.App, error) // ordered by name
 	App(ctx context.Context, name string) (hop3.App, error)
 	// CreateApp returns a CodeConflict error when the name, or another one
 	// with the same hop3.HostLabel, is taken.
-	CreateApp(ctx context.Context, app hop3.App) error
+	CreateApp(ctx context.Context, app hop3.App, events ...hop3.Event) error
 	// UpdateApp reads the app, lets change alter it, and writes it back in
 	// one transaction. An error of change is returned, nothing is written.
-	UpdateApp(ctx context.Context, name string, change func(*hop3.App) error) (hop3.App, error)
+	UpdateApp(ctx context.Context, name string, change func(*hop3.App) error, events ...hop3.Event) (hop3.App, error)
 	// DeleteApp deletes the app with all that hangs on it.
-	DeleteApp(ctx context.Context, name string) error
+	DeleteApp(ctx context.Context, name string, events ...hop3.Event) error
 
 	// NewRelease stores r under the app's next number, which is never used
 	// twice, and returns it with Number and CreatedAt set.
 	NewRelease(ctx context.Context, r hop3.Release) (hop3.Release, error)
 	Release(ctx context.Context, app string, number int) (hop3.Release, error)
 	Releases(ctx context.Context, app string) ([]hop3.Release, error) // newest first
-	UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error) (hop3.Release, error)
+	UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error, events ...hop3.Event) (hop3.Release, error)
 	// DeleteRelease forgets a release, not its number.
-	DeleteRelease(ctx context.Context, app string, number int) error
+	DeleteRelease(ctx context.Context, app string, number int, events ...hop3.Event) error
 	// Commit makes a release the live one: it becomes live, the one that was
 	// becomes retired, the app's Live, State (running) and Error change, and
 	// the app's hosts become exactly r.Hosts, in one transaction; an app that
 	// was asleep is not any more. It returns a
 	// CodeConflict error naming the owner when a host belongs to another app.
-	Commit(ctx context.Context, app string, number int) error
+	Commit(ctx context.Context, app string, number int, events ...hop3.Event) error
 	// ClaimPorts makes ports all that an app has; Commit does so too. It
 	// returns a CodeConflict error naming the owner of one that is taken.
 	ClaimPorts(ctx context.Context, app string, ports []hop3.Port) error
@@ -130,26 +141,28 @@ type Store interface {
 
 	Users(ctx context.Context) ([]hop3.User, error)
 	User(ctx context.Context, username string) (hop3.User, error)
-	CreateUser(ctx context.Context, u hop3.User) error // CodeConflict
-	UpdateUser(ctx context.Context, username string, change func(*hop3.User) error) (hop3.User, error)
-	DeleteUser(ctx context.Context, username string) error
+	CreateUser(ctx context.Context, u hop3.User, events ...hop3.Event) error // CodeConflict
+	UpdateUser(ctx context.Context, username string, change func(*hop3.User) error, events ...hop3.Event) (hop3.User, error)
+	DeleteUser(ctx context.Context, username string, events ...hop3.Event) error
 
 	Keys(ctx context.Context) ([]hop3.Key, error)
 	// Key returns the key with this fingerprint.
 	Key(ctx context.Context, fingerprint string) (hop3.Key, error)
-	AddKey(ctx context.Context, k hop3.Key) error // CodeConflict when anybody has it
-	RemoveKey(ctx context.Context, fingerprint string) error
+	AddKey(ctx context.Context, k hop3.Key, events ...hop3.Event) error // CodeConflict when anybody has it
+	RemoveKey(ctx context.Context, fingerprint string, events ...hop3.Event) error
 
 	Roles
 	APITokens
 
 	// RevokeToken remembers a token's id until it would have expired anyway.
-	RevokeToken(ctx context.Context, id string, expires time.Time) error
+	RevokeToken(ctx context.Context, id string, expires time.Time, events ...hop3.Event) error
 	TokenRevoked(ctx context.Context, id string) (bool, error)
 	// UseToken is RevokeToken that reports whether nobody did so before.
 	UseToken(ctx context.Context, id string, expires time.Time) (first bool, err error)
 
 	Deliveries
+	EventLog
+	Notices
 
 	Networks(ctx context.Context) ([]hop3.Network, error) // ordered by name
 	// SetNetwork stores a network, in place of the one of this name.

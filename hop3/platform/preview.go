@@ -75,7 +75,7 @@ func (p *Platform) ServePreviews(ctx context.Context, who Actor, app string, all
 		}
 		a.Previews = all
 		return nil
-	})
+	}, configChanged(ctx, app, []hop3.Difference{{Property: "Previews of every branch", New: map[bool]string{true: "on", false: "off"}[all]}}))
 	return err
 }
 
@@ -94,7 +94,7 @@ func (p *Platform) SetPreviewEnv(ctx context.Context, who Actor, app string, set
 		}
 		a.PreviewEnv = changed(a.PreviewEnv, set, unset)
 		return nil
-	})
+	}, configChanged(ctx, app, changedVariables("Previews' ", emptyEnv(unset), set)))
 	return err
 }
 
@@ -149,7 +149,7 @@ func (p *Platform) extend(ctx context.Context, name string, lasts time.Duration)
 	_, err := p.Store.UpdateApp(ctx, name, func(a *hop3.App) error {
 		a.Preview.Expires = expires
 		return nil
-	})
+	}, configChanged(ctx, name, []hop3.Difference{{Property: "Expiry", New: expires.Format(time.RFC3339)}}))
 	return expires, err
 }
 

@@ -50,6 +50,7 @@ func (p *Platform) SetProxy(ctx context.Context, who Actor, name string, out hop
 	if err := s.Switch(ctx, name); err != nil {
 		return err
 	}
+	p.happened(event(ctx, hop3.EventServerChanged, "", "the proxy is %s, it was %s", name, before))
 	p.Logger.Info("another proxy", zap.String("before", before), zap.String("now", name), zap.String("by", who.Username))
 	say(out, "-----> %s serves", name)
 	return nil

@@ -38,6 +38,7 @@ type Push struct {
 // BeginPush prepares the app and its repository for a push, creating both when
 // there are none. The caller must call Settle.
 func (p *Platform) BeginPush(ctx context.Context, who Actor, app string, out hop3.Output) (*Push, error) {
+	ctx = As(ctx, who)
 	if err := p.checkDisk(ctx, app, "", out); err != nil {
 		return nil, err
 	}
@@ -56,6 +57,7 @@ func (p *Platform) BeginPush(ctx context.Context, who Actor, app string, out hop
 // new commit is deployed, and when that succeeds it serves before the branch
 // moves.
 func (push *Push) PreReceive(ctx context.Context, received hop3.Push) (err error) {
+	ctx = As(ctx, push.who)
 	if push.options, err = push.p.pushOptions(received.Options); err != nil {
 		return err
 	}
@@ -165,7 +167,7 @@ func (push *Push) checkMove(ctx context.Context, ref hop3.RefMove) error {
 // Settle ends the push after git receive-pack did. A release that began to
 // serve is confirmed when its branch has really moved and reverted otherwise.
 func (push *Push) Settle(ctx context.Context, exit error) {
-	ctx = context.WithoutCancel(ctx)
+	ctx = As(context.WithoutCancel(ctx), push.who)
 	p := push.p
 	push.settlePreviews(ctx, exit)
 	if push.unlock != nil {
@@ -255,7 +257,7 @@ func (push *Push) deployBranch(ctx context.Context, app hop3.App, updates []hop3
 				a.DeployBranch = name
 			}
 			return nil
-		})
+		}, configChanged(asked(ctx, push.who), app.Name, []hop3.Difference{{Property: "Deploy branch", New: name}}))
 		if err != nil {
 			return "", err
 		}
@@ -335,7 +337,7 @@ func (p *Platform) setDeployBranch(ctx context.Context, app, branch string) erro
 		}
 		a.DeployBranch = branch
 		return nil
-	}); err != nil {
+	}, configChanged(ctx, app, []hop3.Difference{{Property: "Deploy branch", New: branch}})); err != nil {
 		return err
 	}
 	if err := p.Repos.Ensure(ctx, app); err != nil {

@@ -122,7 +122,7 @@ func (p *Platform) settleDeploys(ctx context.Context, app hop3.App) (hop3.Releas
 	}
 	for _, r := range releases {
 		if r.Status == hop3.ReleaseBuilding {
-			p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended, or its disk was full, before the deploy had ended"))
+			p.discard(ctx, r, hop3.Errorf(hop3.CodeCanceled, "the server ended, or its disk was full, before the deploy had ended"))
 		}
 		if r.Status == hop3.ReleaseReady && r.Ref != nil {
 			if err := p.settleReady(ctx, app, r); err != nil {
@@ -140,7 +140,7 @@ func (p *Platform) bringUp(ctx context.Context, live hop3.Release) error {
 	if err != nil {
 		return errors.Join(
 			fmt.Errorf("starting v%d: %w", live.Number, err),
-			p.setState(ctx, live.App, hop3.StateFailed, hop3.MessageOf(err)),
+			p.setState(ctx, live.App, hop3.StateFailed, hop3.MessageOf(err), appFailed(ctx, live, err)),
 			p.rest(ctx, live, hop3.RouteFailed))
 	}
 	return errors.Join(
@@ -192,7 +192,7 @@ func (p *Platform) settleRef(ctx context.Context, app hop3.App, releases []hop3.
 		_, err := p.Store.UpdateRelease(ctx, app.Name, live.Number, func(r *hop3.Release) error {
 			r.Ref = nil
 			return nil
-		})
+		}, succeededEvent(ctx, live))
 		return live, err
 	}
 	why := hop3.Errorf(hop3.CodeCanceled, "the server ended before git moved the branch")

@@ -20,6 +20,7 @@ func (p *Platform) rerelease(ctx context.Context, who Actor, name string, kind h
 }
 
 func (p *Platform) rereleaseLocked(ctx context.Context, who Actor, app hop3.App, base hop3.Release, kind hop3.ReleaseKind, change func(*hop3.Release), out hop3.Output) (_ hop3.Release, err error) {
+	ctx = asked(ctx, who)
 	ctx, under, end := p.cancelable(ctx, app.Name)
 	defer func() { end(err) }()
 	next := base
@@ -36,7 +37,7 @@ func (p *Platform) rereleaseLocked(ctx context.Context, who Actor, app hop3.App,
 	defer func() { endLog(err) }()
 	a, err := p.activate(ctx, next, out)
 	if err != nil {
-		p.discard(next, err)
+		p.discard(ctx, next, err)
 		return hop3.Release{}, err
 	}
 	a.finish()

@@ -39,6 +39,8 @@ type Actor struct {
 	// Scope narrows what the actor may do, where they came with a token of
 	// their own making; nil does not.
 	Scope *hop3.Scope
+	// Source is the address they come from; see hop3.Event.
+	Source string
 
 	app string // not a user, but this app: it may deploy itself
 }

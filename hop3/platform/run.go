@@ -60,6 +60,7 @@ func (p *Platform) runOneOff(ctx context.Context, name string, command func(live
 	if err != nil {
 		return 0, err
 	}
+	p.happened(ranEvent(ctx, live, cmd))
 	leave, ok := p.tasks.enter()
 	if !ok {
 		return 0, hop3.Errorf(hop3.CodeUnavailable, "The server is shutting down. Try again in a moment.")

@@ -88,6 +88,7 @@ func (p *Platform) DeploySource(ctx context.Context, who Actor, req SourceReques
 	}
 	end(err)
 	if err != nil {
+		p.noteRefused(asked(ctx, who), DeployRequest{App: app.Name, Kind: hop3.ReleaseFetch}, hop3.Release{}, err)
 		return hop3.Release{}, err
 	}
 	if err := p.checkFetched(ctx, app, commit, req); err != nil {
@@ -143,7 +144,7 @@ func (p *Platform) adoptSource(ctx context.Context, req SourceRequest) (hop3.App
 			a.DeployBranch = req.Branch
 		}
 		return nil
-	})
+	}, sourceEvents(ctx, req)...)
 }
 
 // checkFetched compares what was fetched with what was asked for.
@@ -221,7 +222,7 @@ func (p *Platform) SetSource(ctx context.Context, who Actor, app, address string
 		}
 		a.Source = address
 		return nil
-	})
+	}, configChanged(ctx, app, []hop3.Difference{{Property: "Source", New: hop3.RedactRepoURL(address)}}))
 	return err
 }
 

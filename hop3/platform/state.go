@@ -8,15 +8,15 @@ import (
 
 // transition moves an app to another state, in one transaction, if that is a
 // legal move. See hop3.App.Move.
-func (p *Platform) transition(ctx context.Context, app string, to hop3.State, why string) error {
-	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error { return a.Move(to, why) })
+func (p *Platform) transition(ctx context.Context, app string, to hop3.State, why string, events ...hop3.Event) error {
+	_, err := p.Store.UpdateApp(ctx, app, func(a *hop3.App) error { return a.Move(to, why) }, events...)
 	return err
 }
 
 // setState is transition for who does not ask: a stop that a person insists
 // on, and Reconcile, which finds things as they are. Where it is so already
 // nothing is written: a start says so of every app.
-func (p *Platform) setState(ctx context.Context, app string, state hop3.State, why string) error {
+func (p *Platform) setState(ctx context.Context, app string, state hop3.State, why string, events ...hop3.Event) error {
 	a, err := p.Store.App(ctx, app)
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ func (p *Platform) setState(ctx context.Context, app string, state hop3.State, w
 	_, err = p.Store.UpdateApp(ctx, app, func(a *hop3.App) error {
 		a.SetState(state, why)
 		return nil
-	})
+	}, events...)
 	return err
 }
 

@@ -26,13 +26,13 @@ func (p *Platform) rehearse(ctx context.Context, r hop3.Release, out hop3.Output
 	r, err = p.Store.UpdateRelease(context.WithoutCancel(ctx), r.App, r.Number, func(r *hop3.Release) error {
 		r.Status, r.Took = hop3.ReleaseReady, time.Since(r.CreatedAt)
 		return nil
-	})
+	}, releaseEvent(ctx, hop3.EventReleaseReady, r, "v%d is ready and does not serve yet", r.Number))
 	if err != nil {
 		return nil, fmt.Errorf("storing that v%d is ready: %w", r.Number, err)
 	}
 	say(out, "-----> Release v%d of '%s' is ready and does not serve yet", r.Number, r.App)
 	say(out, "       `hop3 releases switch v%d --app %s` lets it", r.Number, r.App)
-	return &activation{p: p, release: r, held: true}, nil
+	return &activation{p: p, release: r, held: true, by: askedBy(ctx)}, nil
 }
 
 // checkRehearsal refuses to hold back a release where nothing else serves.
@@ -75,6 +75,7 @@ func (p *Platform) Switch(ctx context.Context, who Actor, name string, number in
 	a, err := p.activate(making, target, out)
 	end(err)
 	if err != nil {
+		p.happened(failedEvent(ctx, target, err))
 		return hop3.Release{}, err
 	}
 	a.finish()
@@ -111,7 +112,7 @@ func (p *Platform) settleReady(ctx context.Context, app hop3.App, r hop3.Release
 	}
 	if current != r.Ref.New {
 		p.Logger.Info("discarding an unconfirmed release", zap.String("app", app.Name), zap.Int("release", r.Number))
-		p.discard(r, hop3.Errorf(hop3.CodeCanceled, "the server ended before git moved the branch"))
+		p.discard(ctx, r, hop3.Errorf(hop3.CodeCanceled, "the server ended before git moved the branch"))
 		return nil
 	}
 	_, err = p.Store.UpdateRelease(ctx, app.Name, r.Number, func(r *hop3.Release) error {

@@ -20,18 +20,18 @@ type fullStore struct {
 
 var errFull = fmt.Errorf("writing: %w", syscall.ENOSPC)
 
-func (s *fullStore) UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error) (hop3.Release, error) {
+func (s *fullStore) UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error, events ...hop3.Event) (hop3.Release, error) {
 	if s.full {
 		return hop3.Release{}, errFull
 	}
-	return s.Store.UpdateRelease(ctx, app, number, change)
+	return s.Store.UpdateRelease(ctx, app, number, change, events...)
 }
 
-func (s *fullStore) Commit(ctx context.Context, app string, number int) error {
+func (s *fullStore) Commit(ctx context.Context, app string, number int, events ...hop3.Event) error {
 	if s.full {
 		return errFull
 	}
-	return s.Store.Commit(ctx, app, number)
+	return s.Store.Commit(ctx, app, number, events...)
 }
 
 func (w *world) withFullStore() *fullStore {

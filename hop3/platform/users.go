@@ -15,6 +15,7 @@ import (
 // the password.
 func (p *Platform) Login(ctx context.Context, source, username, password, code string) (string, error) {
 	if !p.Auth.Allow(source) || !p.Auth.AllowAccount(username) {
+		p.noteBurst(event(ctx, hop3.EventLoginFailed, "", "too many login attempts"), source)
 		return "", tooManyAttempts()
 	}
 	u, err := p.Store.User(ctx, username)
@@ -24,6 +25,7 @@ func (p *Platform) Login(ctx context.Context, source, username, password, code s
 	// Also for an unknown user: how long the answer takes must not tell who
 	// exists.
 	if !p.Auth.VerifyPassword(u.PasswordHash, password) || !u.Active {
+		p.noteBurst(loginFailed(ctx, u), source)
 		return "", hop3.Errorf(hop3.CodeUnauthorized, "Invalid username or password")
 	}
 	if u.SecondFactor.Required() && code == "" {
@@ -34,7 +36,7 @@ func (p *Platform) Login(ctx context.Context, source, username, password, code s
 			return hop3.Errorf(hop3.CodeUnauthorized, "The code is not right, or was used before.")
 		}
 		return nil
-	})
+	}, loginSucceeded(ctx, u))
 	if err != nil {
 		return "", err
 	}
@@ -51,7 +53,7 @@ func tooManyAttempts() error {
 }
 
 // noteLogin counts a login that check lets through; nil lets all.
-func (p *Platform) noteLogin(ctx context.Context, username string, check func(*hop3.User) error) (hop3.User, error) {
+func (p *Platform) noteLogin(ctx context.Context, username string, check func(*hop3.User) error, events ...hop3.Event) (hop3.User, error) {
 	return p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		if check != nil {
 			if err := check(u); err != nil {
@@ -61,7 +63,7 @@ func (p *Platform) noteLogin(ctx context.Context, username string, check func(*h
 		u.LoginCount++
 		u.LastLogin = time.Now()
 		return nil
-	})
+	}, events...)
 }
 
 // Authenticate returns who bears a token, and what the token says. A revoked
@@ -121,7 +123,7 @@ func (p *Platform) AuthenticateKey(ctx context.Context, fingerprint string) (hop
 
 // Logout revokes a token.
 func (p *Platform) Logout(ctx context.Context, t Token) error {
-	return p.Store.RevokeToken(ctx, t.ID, t.Expires)
+	return p.Store.RevokeToken(ctx, t.ID, t.Expires, event(ctx, hop3.EventLogout, "", "%s logged out", t.Username))
 }
 
 // IssueToken returns a new token for a user. It is for who administers the
@@ -136,6 +138,10 @@ func (p *Platform) IssueToken(ctx context.Context, who Actor, username string) (
 	}
 	if !u.Active {
 		return "", hop3.Errorf(hop3.CodeConflict, "The user %s is disabled.", username)
+	}
+	// First: no token that nobody knows of.
+	if err := p.Store.AddEvents(ctx, event(asked(ctx, who), hop3.EventTokenIssued, "", "a token for %s was made", username)); err != nil {
+		return "", err
 	}
 	return p.Auth.IssueToken(u)
 }
@@ -192,7 +198,7 @@ func (p *Platform) AddUser(ctx context.Context, who Actor, u hop3.User, password
 	}
 	u.Active = true
 	u.CreatedAt = time.Now()
-	return u, p.Store.CreateUser(ctx, u)
+	return u, p.Store.CreateUser(ctx, u, userEvent(asked(ctx, who), hop3.EventUserAdded, u.Username, "the account %s was made", u.Username))
 }
 
 // RemoveUser deletes an account with its keys. Nobody removes their own.
@@ -201,7 +207,7 @@ func (p *Platform) RemoveUser(ctx context.Context, who Actor, username string) e
 		return err
 	}
 	defer p.evict(username)
-	return p.Store.DeleteUser(ctx, username)
+	return p.Store.DeleteUser(ctx, username, userEvent(asked(ctx, who), hop3.EventUserRemoved, username, "the account %s was deleted", username))
 }
 
 // SetPassword changes a user's password.
@@ -216,7 +222,7 @@ func (p *Platform) SetPassword(ctx context.Context, who Actor, username, passwor
 	_, err = p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.PasswordHash = hash
 		return nil
-	})
+	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "the password of %s was changed", username))
 	return err
 }
 
@@ -236,7 +242,7 @@ func (p *Platform) SetAdmin(ctx context.Context, who Actor, username string, adm
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.Admin = admin
 		return nil
-	})
+	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "%s is %s", username, map[bool]string{true: "an administrator now", false: "no administrator any more"}[admin]))
 	return err
 }
 
@@ -252,7 +258,7 @@ func (p *Platform) SetActive(ctx context.Context, who Actor, username string, ac
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.Active = active
 		return nil
-	})
+	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "%s was %s", username, map[bool]string{true: "enabled", false: "disabled"}[active]))
 	return err
 }
 

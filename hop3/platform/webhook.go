@@ -49,7 +49,7 @@ func (p *Platform) SetWebhook(ctx context.Context, who Actor, app string, replac
 		}
 		a.Webhook = &next
 		return nil
-	})
+	}, event(ctx, hop3.EventWebhookChanged, app, "the webhook of '%s' %s", app, map[bool]string{true: "got another secret", false: "was made"}[replace]))
 	return next, err
 }
 
@@ -64,7 +64,7 @@ func (p *Platform) RemoveWebhook(ctx context.Context, who Actor, app string) err
 		}
 		a.Webhook = nil
 		return nil
-	})
+	}, event(ctx, hop3.EventWebhookChanged, app, "the webhook of '%s' was removed", app))
 	return err
 }
 
@@ -137,7 +137,14 @@ func (p *Platform) Deliver(ctx context.Context, app string, e hop3.WebhookEvent)
 	if d, err = p.Store.NewDelivery(ctx, d); err != nil || d.Status != hop3.DeliveryPending {
 		return d, err
 	}
-	return d, p.beginDelivery(d)
+	p.happened(event(ctx, hop3.EventWebhookReceived, app, "a push of %s, %.8s, by %s", strings.TrimPrefix(d.Ref, heads), d.Commit, d.Host))
+	return d, p.beginDelivery(askedBy(ctx), d)
+}
+
+// RefusedDelivery notes a message that was not taken, because its signature is
+// wrong, say.
+func (p *Platform) RefusedDelivery(ctx context.Context, app string, why error) {
+	p.noteBurst(event(ctx, hop3.EventWebhookRefused, app, "a message was refused: %s", hop3.MessageOf(why)), app)
 }
 
 // ignored says why a message is of no consequence, "" when it is.
@@ -160,16 +167,17 @@ func ignored(app hop3.App, e hop3.WebhookEvent) string {
 	return ""
 }
 
-func (p *Platform) beginDelivery(d hop3.WebhookDelivery) error {
-	if p.Go("webhook "+d.App, func(ctx context.Context) { p.deliver(ctx, d) }) {
+func (p *Platform) beginDelivery(by Actor, d hop3.WebhookDelivery) error {
+	if p.Go("webhook "+d.App, func(ctx context.Context) { p.deliver(ctx, by, d) }) {
 		return nil
 	}
 	return hop3.Errorf(hop3.CodeUnavailable, "the server is shutting down") // the next start takes it up
 }
 
 // deliver deploys what a message tells of and remembers how that went.
-func (p *Platform) deliver(ctx context.Context, d hop3.WebhookDelivery) {
-	who := Actor{Username: "webhook", app: d.App}
+func (p *Platform) deliver(ctx context.Context, by Actor, d hop3.WebhookDelivery) {
+	who := Actor{Username: "webhook", app: d.App, Source: by.Source}
+	ctx = As(ctx, who)
 	r, err := p.DeploySource(ctx, who, SourceRequest{App: d.App, Commit: d.Commit, IfNew: true, Out: hop3.Discard})
 	if ctx.Err() != nil {
 		return // the server ends; the next start takes it up
@@ -196,7 +204,7 @@ func (p *Platform) resumeDeliveries(ctx context.Context) {
 		p.Logger.Error("reading the webhooks under way", zap.Error(err))
 	}
 	for _, d := range pending {
-		_ = p.beginDelivery(d) // or the server ends again
+		_ = p.beginDelivery(Actor{}, d) // or the server ends again
 	}
 }
 

@@ -74,7 +74,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 		Args:   args,
 		User:   who.user,
 		Token:  who.token,
-		Source: who.source,
+		Source: who.source, Address: who.address,
 		Extra: command.Extra{
 			Verbosity: int(req.Params.Extra.Verbosity),
 			Streaming: req.Params.Extra.Streaming,

@@ -80,7 +80,7 @@ func (h *Handler) serveConsole(ctx context.Context, r *http.Request, conn *webso
 	if req.TTY {
 		con.Terminal = terminal(req, sizes)
 	}
-	exit, err := h.attach(end.Context(), command.Request{Args: req.Args, User: who.user, Token: who.token, Source: who.source}, con)
+	exit, err := h.attach(end.Context(), command.Request{Args: req.Args, User: who.user, Token: who.token, Source: who.source, Address: who.address}, con)
 	left := end.Context().Err() != nil
 	result := api.ConsoleResult{Exit: exit}
 	if err != nil {

@@ -46,7 +46,7 @@ type Uploads struct {
 }
 
 // ServeHTTP answers POST /rpc, GET /api/stream/{id}, GET
-// /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /api/console
+// /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /api/events, GET /api/console
 // (a websocket), GET /why/{id}, POST /hooks/{app}/{id}, GET /health and GET /version; everything else is not found.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.route)
@@ -62,6 +62,7 @@ func (h *Handler) route() {
 	h.mux.HandleFunc("GET /api/stream/{id}/status", h.users(h.deployStatus))
 	h.mux.HandleFunc("GET /api/apps/{app}/logs/stream", h.users(h.followLogs))
 	h.mux.HandleFunc("GET /why/{id}", h.why)
+	h.mux.HandleFunc("GET /api/events", h.users(h.followEvents))
 	h.mux.HandleFunc("GET "+console.Path, h.console)
 	h.mux.HandleFunc("POST /hooks/{app}/{id}", h.deliver)
 	h.mux.HandleFunc("GET /health", h.health)

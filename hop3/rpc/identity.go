@@ -19,6 +19,8 @@ type identity struct {
 	user   *hop3.User
 	token  hop3.Token
 	source string
+	// address is where they come from, "local" for the host's own socket.
+	address string
 }
 
 // actor returns a user as the platform knows them.
@@ -27,7 +29,7 @@ func (id identity) actor() platform.Actor { return command.ActorOf(*id.user, id.
 // identify finds out who sends a request. A token that proves nothing makes a
 // stranger; the error is another one, of the server.
 func (h *Handler) identify(r *http.Request) (identity, error) {
-	id := identity{source: source(r)}
+	id := identity{source: source(r), address: address(r)}
 	text := bearer(r)
 	if text == "" {
 		id.user = h.Host
@@ -74,6 +76,15 @@ func bearer(r *http.Request) string {
 		return c.Value
 	}
 	return ""
+}
+
+// address returns where a request comes from.
+func address(r *http.Request) string {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "local" // a unix socket has none
+	}
+	return at.Addr().Unmap().WithZone("").String()
 }
 
 // source returns what login attempts are counted by: the address, for IPv6 the

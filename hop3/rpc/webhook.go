@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/platform"
 	"github.com/abilian/hop3/hop3/webhook"
 )
 
@@ -33,12 +34,14 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // nobody to answer
 	}
+	ctx := platform.As(r.Context(), platform.Actor{Username: "webhook", Source: address(r)})
 	event, err := webhook.Read(r.Header.Get, body, hook.Secret)
 	if err != nil {
+		h.Platform.RefusedDelivery(ctx, app, err)
 		h.fail(w, r, err)
 		return
 	}
-	d, err := h.Platform.Deliver(r.Context(), app, event)
+	d, err := h.Platform.Deliver(ctx, app, event)
 	switch {
 	case hop3.CodeOf(err) == hop3.CodeConflict:
 		writeJSON(w, http.StatusAccepted, map[string]string{"status": string(hop3.DeliveryIgnored), "reason": hop3.MessageOf(err)})

@@ -61,7 +61,7 @@ func newWorld(t *testing.T) *world {
 		Store: db, Runtime: runtime, Proxy: routing.NewTable(), Repos: noGit{}, Prober: prober{}, Auth: keys, Files: disk.Files{},
 		Builders: func() []hop3.Builder { return []hop3.Builder{noBuild{}} },
 		Certs:    certs.New(certs.Options{AppOf: func(string) (string, bool) { return "", false }, Dir: t.TempDir()}),
-		Logger:   zap.NewNop(),
+		Notifier: deaf{}, Logger: zap.NewNop(),
 		Settings: platform.Settings{
 			Home: home, BaseDomain: "localhost", StartTimeout: 20 * time.Second, StopGrace: 5 * time.Second, DrainTimeout: time.Second,
 			KeepReleases: 5, ConcurrentBuilds: 2, BuildTimeout: time.Minute, WaitingBuilds: 10, HTTPPort: 80, SSHPort: 2222,
@@ -173,6 +173,11 @@ func TestMain(m *testing.M) {
 	}))
 	panic(err)
 }
+
+// deaf takes every notice.
+type deaf struct{}
+
+func (deaf) Send(context.Context, hop3.NotifyTarget, hop3.Notice) error { return nil }
 
 type noBuild struct{}
 

@@ -27,6 +27,13 @@ type ACME struct {
 	Storage string
 }
 
+// SMTP is the mail server that notices are sent by.
+type SMTP struct {
+	Host, User, Password, From string
+	Port                       int
+	TLS                        string // starttls, tls or none
+}
+
 // Config is a server's configuration, complete and valid. See keys.go for what
 // each setting means.
 type Config struct {
@@ -82,10 +89,15 @@ type Config struct {
 	CloneAllowPrivate bool
 	PreviewsMax       int
 	PreviewExpiry     time.Duration
-	PreviewSleep      time.Duration
-	MaxArchiveSize    int64 // bytes
-	MaxExtractedSize  int64 // bytes
-	MaxArchiveMembers int
+	EventsKeep        int // days
+	EventsMax         int
+
+	NotifyAllowPrivate bool
+	SMTP               SMTP
+	PreviewSleep       time.Duration
+	MaxArchiveSize     int64 // bytes
+	MaxExtractedSize   int64 // bytes
+	MaxArchiveMembers  int
 
 	LogLevel string // debug, info, warn or error
 	ACME     ACME

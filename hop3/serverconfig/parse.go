@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -363,4 +364,12 @@ func withoutPassword(text string) string {
 		u.RawQuery = "***"
 	}
 	return u.String()
+}
+
+func emailAddress(text string) (string, error) {
+	a, err := mail.ParseAddress(text)
+	if err != nil || a.Address != text {
+		return "", errors.New("it is not an e-mail address")
+	}
+	return text, nil
 }

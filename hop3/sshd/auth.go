@@ -3,6 +3,7 @@ package sshd
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"time"
 
@@ -84,4 +85,18 @@ func (s *Server) userByKey(ctx context.Context, fingerprint string) (hop3.User, 
 		return hop3.User{}, hop3.Errorf(hop3.CodeForbidden, "the user %s is not active", user.Username)
 	}
 	return user, nil
+}
+
+// From returns the address of the client that the context of a command, or of
+// a push, belongs to; "" for another context.
+func From(ctx context.Context) string {
+	c, ok := ctx.Value(connKey{}).(*conn)
+	if !ok {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
+	if err != nil {
+		return "local"
+	}
+	return host
 }

@@ -35,6 +35,7 @@ type Server struct {
 	// Commands runs an exec line that is no git command, split into its words,
 	// and returns its exit code; nil refuses them all. Its ctx ends when the
 	// client has left.
+	// From(ctx) is where they come from.
 	Commands func(ctx context.Context, user hop3.User, words []string, con Console) int
 	Logger   *zap.Logger
 

@@ -33,7 +33,7 @@ func (db *DB) App(ctx context.Context, name string) (hop3.App, error) {
 
 // CreateApp stores a new app. It returns a CodeConflict error when the name,
 // or another one with the same hop3.HostLabel, is taken.
-func (db *DB) CreateApp(ctx context.Context, app hop3.App) error {
+func (db *DB) CreateApp(ctx context.Context, app hop3.App, events ...hop3.Event) error {
 	app.UpdatedAt = now()
 	if app.CreatedAt.IsZero() {
 		app.CreatedAt = app.UpdatedAt
@@ -75,13 +75,13 @@ func (db *DB) CreateApp(ctx context.Context, app hop3.App) error {
 		}
 		return hop3.Errorf(hop3.CodeConflict, "App '%s' already exists.", other).
 			WithHint("The names %s and %s would have the same address.", app.Name, other)
-	})
+	}, events...)
 }
 
 // UpdateApp reads the app, lets change alter it, and writes it back in one
 // transaction. An error of change is returned and nothing is written. The name
 // cannot change.
-func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App) error) (hop3.App, error) {
+func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App) error, events ...hop3.Event) (hop3.App, error) {
 	var app hop3.App
 	err := db.change(ctx, func(tx *sql.Tx) (err error) {
 		if app, err = db.app(ctx, tx, name); err != nil {
@@ -107,7 +107,7 @@ func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App)
 			return fmt.Errorf("updating app %s: %w", name, err)
 		}
 		return nil
-	})
+	}, events...)
 	if err != nil {
 		return hop3.App{}, err
 	}
@@ -115,7 +115,7 @@ func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App)
 }
 
 // DeleteApp deletes the app with its releases and hosts.
-func (db *DB) DeleteApp(ctx context.Context, name string) error {
+func (db *DB) DeleteApp(ctx context.Context, name string, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		deleted, err := exec(ctx, tx, "DELETE FROM apps WHERE name = $1", name)
 		if err != nil {
@@ -125,7 +125,7 @@ func (db *DB) DeleteApp(ctx context.Context, name string) error {
 			return appNotFound(name)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 func (db *DB) app(ctx context.Context, q querier, name string) (hop3.App, error) {

@@ -15,7 +15,7 @@ import (
 // asleep. It returns a CodeConflict error naming the owner when one of them
 // belongs to another app. Committing the
 // live release again changes nothing but those.
-func (db *DB) Commit(ctx context.Context, app string, number int) error {
+func (db *DB) Commit(ctx context.Context, app string, number int, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		r, err := db.release(ctx, tx, app, number)
 		if err != nil {
@@ -48,7 +48,7 @@ func (db *DB) Commit(ctx context.Context, app string, number int) error {
 			return fmt.Errorf("committing release %d of %s: %w", number, app, err)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 // Hosts returns which app each claimed host belongs to.

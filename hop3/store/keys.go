@@ -34,7 +34,7 @@ func (db *DB) Key(ctx context.Context, fingerprint string) (hop3.Key, error) {
 
 // AddKey stores a key of a user who exists. It returns a CodeConflict error
 // naming the owner when anybody has it.
-func (db *DB) AddKey(ctx context.Context, k hop3.Key) error {
+func (db *DB) AddKey(ctx context.Context, k hop3.Key, events ...hop3.Event) error {
 	if k.CreatedAt.IsZero() {
 		k.CreatedAt = now()
 	}
@@ -56,11 +56,11 @@ func (db *DB) AddKey(ctx context.Context, k hop3.Key) error {
 			return err
 		}
 		return hop3.Errorf(hop3.CodeConflict, "Key %s already belongs to user '%s'.", k.Fingerprint, owner.Username)
-	})
+	}, events...)
 }
 
 // RemoveKey deletes the key with this fingerprint.
-func (db *DB) RemoveKey(ctx context.Context, fingerprint string) error {
+func (db *DB) RemoveKey(ctx context.Context, fingerprint string, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		removed, err := exec(ctx, tx, "DELETE FROM ssh_keys WHERE fingerprint = $1", fingerprint)
 		if err != nil {
@@ -70,7 +70,7 @@ func (db *DB) RemoveKey(ctx context.Context, fingerprint string) error {
 			return keyNotFound(fingerprint)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 func key(ctx context.Context, q querier, fingerprint string) (hop3.Key, error) {

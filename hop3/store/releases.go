@@ -95,7 +95,7 @@ func (db *DB) Releases(ctx context.Context, app string) ([]hop3.Release, error) 
 // UpdateRelease reads a release, lets change alter it, and writes it back in
 // one transaction. An error of change is returned and nothing is written. App
 // and Number cannot change.
-func (db *DB) UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error) (hop3.Release, error) {
+func (db *DB) UpdateRelease(ctx context.Context, app string, number int, change func(*hop3.Release) error, events ...hop3.Event) (hop3.Release, error) {
 	var r hop3.Release
 	err := db.change(ctx, func(tx *sql.Tx) (err error) {
 		if r, err = db.release(ctx, tx, app, number); err != nil {
@@ -106,7 +106,7 @@ func (db *DB) UpdateRelease(ctx context.Context, app string, number int, change 
 		}
 		r.App, r.Number = app, number
 		return db.writeRelease(ctx, tx, r)
-	})
+	}, events...)
 	if err != nil {
 		return hop3.Release{}, err
 	}
@@ -115,7 +115,7 @@ func (db *DB) UpdateRelease(ctx context.Context, app string, number int, change 
 
 // DeleteRelease forgets a release, not its number. The live one cannot be
 // deleted: that is a CodeConflict error.
-func (db *DB) DeleteRelease(ctx context.Context, app string, number int) error {
+func (db *DB) DeleteRelease(ctx context.Context, app string, number int, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		r, err := db.release(ctx, tx, app, number)
 		if err != nil {
@@ -128,7 +128,7 @@ func (db *DB) DeleteRelease(ctx context.Context, app string, number int) error {
 			return fmt.Errorf("deleting release %d of %s: %w", number, app, err)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 func (db *DB) writeRelease(ctx context.Context, tx *sql.Tx, r hop3.Release) error {

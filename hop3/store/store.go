@@ -28,6 +28,9 @@ type DB struct {
 	// engine itself lets more than one in.
 	begin string
 	seal  sealer
+	// eventKey is of the events' hashes, appended wakes who waits for one.
+	eventKey []byte
+	appended signal
 }
 
 // Option changes what Open does.
@@ -80,6 +83,9 @@ func (db *DB) prepare(ctx context.Context, where location, o options) error {
 	if db.seal, err = newSealer(o.secret); err != nil {
 		return fmt.Errorf("deriving the key of the database: %w", err)
 	}
+	if db.eventKey, err = newEventKey(o.secret); err != nil {
+		return fmt.Errorf("deriving the key of the events: %w", err)
+	}
 	return db.checkSecret(ctx)
 }
 
@@ -101,9 +107,10 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// change runs f in a transaction that is the only one writing, and commits it
-// unless f returns an error. f must not call another method of db.
-func (db *DB) change(ctx context.Context, f func(tx *sql.Tx) error) (err error) {
+// change runs f in a transaction that is the only one writing, stores the
+// events of what it did, and commits unless f returns an error. f must not call
+// another method of db.
+func (db *DB) change(ctx context.Context, f func(tx *sql.Tx) error, events ...hop3.Event) (err error) {
 	defer func() {
 		if isFull(err) {
 			err = fmt.Errorf("%w: %w", syscall.ENOSPC, err)
@@ -123,8 +130,14 @@ func (db *DB) change(ctx context.Context, f func(tx *sql.Tx) error) (err error) 
 	if err := f(tx); err != nil {
 		return err
 	}
+	if err := db.append(ctx, tx, events); err != nil {
+		return err
+	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("committing a transaction: %w", err)
+	}
+	if len(events) > 0 {
+		db.appended.wake()
 	}
 	return nil
 }

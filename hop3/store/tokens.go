@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"github.com/abilian/hop3/hop3"
 )
 
 // RevokeToken remembers a token's id until it would have expired anyway, and
 // forgets those that have. Revoking one twice is no error.
-func (db *DB) RevokeToken(ctx context.Context, id string, expires time.Time) error {
+func (db *DB) RevokeToken(ctx context.Context, id string, expires time.Time, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		// An hour later: clocks differ.
 		old := now().Add(-time.Hour)
@@ -23,7 +25,7 @@ func (db *DB) RevokeToken(ctx context.Context, id string, expires time.Time) err
 			return fmt.Errorf("revoking a token: %w", err)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 // UseToken remembers a token's id like RevokeToken, and reports whether nobody

@@ -31,7 +31,7 @@ func (db *DB) User(ctx context.Context, username string) (hop3.User, error) {
 
 // CreateUser stores a new user, a deployer in the default team. It returns a CodeConflict error when the name
 // is taken.
-func (db *DB) CreateUser(ctx context.Context, u hop3.User) error {
+func (db *DB) CreateUser(ctx context.Context, u hop3.User, events ...hop3.Event) error {
 	if u.CreatedAt.IsZero() {
 		u.CreatedAt = now()
 	}
@@ -50,13 +50,13 @@ func (db *DB) CreateUser(ctx context.Context, u hop3.User) error {
 			return hop3.Errorf(hop3.CodeConflict, "User '%s' already exists.", u.Username)
 		}
 		return setMember(ctx, tx, hop3.DefaultTeam, hop3.Member{Username: u.Username, Role: hop3.RoleDeployer})
-	})
+	}, events...)
 }
 
 // UpdateUser reads the user, lets change alter it, and writes it back in one
 // transaction. An error of change is returned and nothing is written. The
 // username cannot change.
-func (db *DB) UpdateUser(ctx context.Context, username string, change func(*hop3.User) error) (hop3.User, error) {
+func (db *DB) UpdateUser(ctx context.Context, username string, change func(*hop3.User) error, events ...hop3.Event) (hop3.User, error) {
 	var u hop3.User
 	err := db.change(ctx, func(tx *sql.Tx) (err error) {
 		if u, err = db.user(ctx, tx, username); err != nil {
@@ -77,7 +77,7 @@ func (db *DB) UpdateUser(ctx context.Context, username string, change func(*hop3
 			return fmt.Errorf("updating user %s: %w", username, err)
 		}
 		return nil
-	})
+	}, events...)
 	if err != nil {
 		return hop3.User{}, err
 	}
@@ -85,7 +85,7 @@ func (db *DB) UpdateUser(ctx context.Context, username string, change func(*hop3
 }
 
 // DeleteUser deletes the user with their keys.
-func (db *DB) DeleteUser(ctx context.Context, username string) error {
+func (db *DB) DeleteUser(ctx context.Context, username string, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		deleted, err := exec(ctx, tx, "DELETE FROM users WHERE username = $1", username)
 		if err != nil {
@@ -95,7 +95,7 @@ func (db *DB) DeleteUser(ctx context.Context, username string) error {
 			return userNotFound(username)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 func (db *DB) user(ctx context.Context, q querier, username string) (hop3.User, error) {
