@@ -71,12 +71,14 @@ const (
 	EventLoginFailed    EventKind = "login.failed"
 	EventLogout         EventKind = "login.ended"
 
-	EventUserAdded   EventKind = "user.added"
-	EventUserRemoved EventKind = "user.removed"
-	EventUserChanged EventKind = "user.changed" // rights, password, enabled or not
-	EventKeyAdded    EventKind = "key.added"
-	EventKeyRemoved  EventKind = "key.removed"
-	EventTokenIssued EventKind = "token.issued"
+	EventUserAdded     EventKind = "user.added"
+	EventUserRemoved   EventKind = "user.removed"
+	EventUserChanged   EventKind = "user.changed" // rights, password, enabled or not
+	EventKeyAdded      EventKind = "key.added"
+	EventKeyRemoved    EventKind = "key.removed"
+	EventTokenIssued   EventKind = "token.issued"
+	EventTokenRevoked  EventKind = "token.revoked"
+	EventRightsChanged EventKind = "rights.changed" // of teams, and on apps
 
 	EventWebhookChanged  EventKind = "webhook.changed"
 	EventWebhookReceived EventKind = "webhook.received"
@@ -158,6 +160,8 @@ var eventKinds = []EventKindInfo{
 	{EventKeyAdded, SeverityInfo, "an SSH key was added"},
 	{EventKeyRemoved, SeverityInfo, "an SSH key was removed"},
 	{EventTokenIssued, SeverityInfo, "an administrator made a token for a user"},
+	{EventTokenRevoked, SeverityInfo, "a named token was ended"},
+	{EventRightsChanged, SeverityWarning, "a team, or who may do what with apps, changed"},
 	{EventWebhookChanged, SeverityInfo, "an app's webhook was made, removed, or got another secret"},
 	{EventWebhookReceived, SeverityInfo, "a git host's message begins a deploy"},
 	{EventWebhookRefused, SeverityWarning, "a message's signature was wrong; many are counted in one event"},

@@ -12,14 +12,14 @@ import (
 
 func eventCommands() []Command {
 	return []Command{
-		{Name: "events", Summary: "Show what happened, who did it, and from where", App: TakesApp, Run: showEvents, Attach: attachEvents, Flags: []Flag{
+		{Name: "events", Summary: "Show what happened, who did it, and from where", Who: Viewer, App: TakesApp, Run: showEvents, Attach: attachEvents, Flags: []Flag{
 			{Name: "lines", Short: "n", Value: "N", Help: "how many, the last ones (50; with --since all)"},
 			{Name: "follow", Short: "f", Help: "go on with what happens"},
 			{Name: "kind", Value: "KIND", Help: "only of this kind (deploy.failed), or all of a group (deploy)"},
 			{Name: "since", Value: "TIME", Help: "only since: 10m, 2h30m, 3d, 2026-11-24 10:00 (UTC), or RFC 3339"},
 			{Name: "data", Help: "as an object for programs, with all there is"},
 		}},
-		{Name: "events kinds", Summary: "List the kinds of event", Run: eventKinds},
+		{Name: "events kinds", Summary: "List the kinds of event", Who: User, Run: eventKinds},
 		{Name: "events verify", Summary: "Check that no event was altered or taken away", Who: Admin, Run: verifyEvents},
 	}
 }

@@ -10,15 +10,15 @@ import (
 
 func notifyCommands() []Command {
 	return []Command{
-		{Name: "notify add", Summary: "Send notices of events somewhere", Usage: "webhook|slack|ntfy|email ADDRESS", App: TakesApp, Min: 2, Max: 2, Run: notifyAdd, Flags: []Flag{
+		{Name: "notify add", Summary: "Send notices of events somewhere", Who: Deployer, Usage: "webhook|slack|ntfy|email ADDRESS", App: TakesApp, Min: 2, Max: 2, Run: notifyAdd, Flags: []Flag{
 			{Name: "name", Value: "NAME", Help: "what it is called (made up)"},
 			{Name: "severity", Value: "LEVEL", Help: "at least info, warning or error (error)"},
 			{Name: "kind", Value: "KIND", Help: "only this kind of event, or group; may be given again"},
 			{Name: "secret", Value: "SECRET", Help: "what signs a webhook (made up), or the token of ntfy"},
 		}},
-		{Name: "notify list", Summary: "List where notices go, and whether they arrive", App: TakesApp, Run: notifyList},
-		{Name: "notify remove", Summary: "Send no more notices there", Usage: "NAME", Min: 1, Max: 1, Run: notifyRemove},
-		{Name: "notify test", Summary: "Send a test", Usage: "NAME", Min: 1, Max: 1, Run: notifyTest},
+		{Name: "notify list", Summary: "List where notices go, and whether they arrive", Who: Deployer, App: TakesApp, Run: notifyList},
+		{Name: "notify remove", Summary: "Send no more notices there", Who: User, Usage: "NAME", Min: 1, Max: 1, Run: notifyRemove},
+		{Name: "notify test", Summary: "Send a test", Who: User, Usage: "NAME", Min: 1, Max: 1, Run: notifyTest},
 	}
 }
 

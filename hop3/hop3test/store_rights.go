@@ -11,17 +11,17 @@ import (
 type RightsDatabase interface {
 	Rights(ctx context.Context, username string) (hop3.Rights, error)
 	Grants(ctx context.Context, app string) ([]hop3.Grant, error)
-	SetGrant(ctx context.Context, g hop3.Grant) error
-	TransferApp(ctx context.Context, app, team string) error
+	SetGrant(ctx context.Context, g hop3.Grant, events ...hop3.Event) error
+	TransferApp(ctx context.Context, app, team string, events ...hop3.Event) error
 	Teams(ctx context.Context) ([]hop3.Team, error)
-	CreateTeam(ctx context.Context, name string) error
-	DeleteTeam(ctx context.Context, name string) error
-	SetMember(ctx context.Context, team string, m hop3.Member) error
+	CreateTeam(ctx context.Context, name string, events ...hop3.Event) error
+	DeleteTeam(ctx context.Context, name string, events ...hop3.Event) error
+	SetMember(ctx context.Context, team string, m hop3.Member, events ...hop3.Event) error
 
 	APITokens(ctx context.Context, username string) ([]hop3.APIToken, error)
 	APIToken(ctx context.Context, id string) (hop3.APIToken, error)
-	AddAPIToken(ctx context.Context, t hop3.APIToken) error
-	RemoveAPIToken(ctx context.Context, username, name string) error
+	AddAPIToken(ctx context.Context, t hop3.APIToken, events ...hop3.Event) error
+	RemoveAPIToken(ctx context.Context, username, name string, events ...hop3.Event) error
 	TokenUsed(ctx context.Context, id string, at time.Time) error
 }
 

@@ -229,13 +229,13 @@ func (p *Platform) eventView(ctx context.Context, who Actor, app string) (func([
 	}
 	visible := map[string]time.Time{} // since when
 	if app != "" {
-		a, err := p.Store.App(ctx, app)
+		a, _, err := p.app(ctx, who, app, hop3.RoleViewer)
 		if err != nil {
 			return nil, err
 		}
 		visible[app] = a.CreatedAt
 	} else {
-		apps, err := p.Store.Apps(ctx)
+		apps, err := p.visible(ctx, who)
 		if err != nil {
 			return nil, err
 		}

@@ -21,6 +21,7 @@ func (p *Platform) MagicLink(ctx context.Context, who Actor, username string) (s
 	if !u.Active {
 		return "", hop3.Errorf(hop3.CodeConflict, "The user %s is disabled.", username)
 	}
+	p.happened(userEvent(asked(ctx, who), hop3.EventTokenIssued, username, "a link was made that logs %s in", username))
 	p.Logger.Info("magic link made", zap.String("user", username), zap.String("by", who.Username))
 	return p.Auth.IssueMagic(u)
 }
@@ -35,6 +36,7 @@ func (p *Platform) RedeemMagicLink(ctx context.Context, source, link string) (st
 		WithHint("Ask an administrator for another: `hop3 auth magic-link USER`.")
 	t, err := p.Auth.ParseMagic(link)
 	if err != nil {
+		p.noteBurst(event(ctx, hop3.EventLoginFailed, "", "a link was refused"), source)
 		return "", refused
 	}
 	u, err := p.Store.User(ctx, t.Username)
@@ -52,8 +54,14 @@ func (p *Platform) RedeemMagicLink(ctx context.Context, source, link string) (st
 	if !first {
 		return "", refused
 	}
-	if u, err = p.noteLogin(ctx, u.Username, nil); err != nil {
+	if u, err = p.noteLogin(ctx, u.Username, nil, linkUsed(ctx, u)); err != nil {
 		return "", err
 	}
 	return p.Auth.IssueToken(u)
+}
+
+func linkUsed(ctx context.Context, u hop3.User) hop3.Event {
+	e := event(ctx, hop3.EventLoginSucceeded, "", "%s logged in by a link", u.Username)
+	e.Actor = u.Username
+	return e
 }

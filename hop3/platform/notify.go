@@ -121,8 +121,7 @@ func (p *Platform) checkTargetApp(ctx context.Context, who Actor, app string) er
 	if app == "" {
 		return adminOnly(who)
 	}
-	_, err := p.Store.App(ctx, app)
-	return err
+	return p.may(ctx, who, app, hop3.RoleDeployer)
 }
 
 func targetEvent(ctx context.Context, kind hop3.EventKind, t hop3.NotifyTarget, format string, args ...any) hop3.Event {

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -19,15 +20,15 @@ type Roles interface {
 	Rights(ctx context.Context, username string) (hop3.Rights, error)
 	Grants(ctx context.Context, app string) ([]hop3.Grant, error)
 	// SetGrant grants a role on an app, RoleNone takes the grant away.
-	SetGrant(ctx context.Context, g hop3.Grant) error
-	TransferApp(ctx context.Context, app, team string) error
+	SetGrant(ctx context.Context, g hop3.Grant, events ...hop3.Event) error
+	TransferApp(ctx context.Context, app, team string, events ...hop3.Event) error
 
 	Teams(ctx context.Context) ([]hop3.Team, error) // ordered by name
-	CreateTeam(ctx context.Context, name string) error
+	CreateTeam(ctx context.Context, name string, events ...hop3.Event) error
 	// DeleteTeam returns a CodeConflict error while apps belong to the team.
-	DeleteTeam(ctx context.Context, name string) error
+	DeleteTeam(ctx context.Context, name string, events ...hop3.Event) error
 	// SetMember gives a user a role in a team; with RoleNone they leave it.
-	SetMember(ctx context.Context, team string, m hop3.Member) error
+	SetMember(ctx context.Context, team string, m hop3.Member, events ...hop3.Event) error
 }
 
 // Actor is who asks: a user, or the host's administrator. What a user may do
@@ -274,7 +275,11 @@ func (p *Platform) Grant(ctx context.Context, who Actor, g hop3.Grant) error {
 	if g.Role < hop3.RoleDeployer {
 		defer p.evict(g.User) // "" when it is a team's: everybody
 	}
-	return p.Store.SetGrant(ctx, g)
+	e := rightsEvent(asked(ctx, who), g.App, "%s was granted the role %s on '%s'", cmp.Or(g.User, "team "+g.Team), g.Role, g.App)
+	if g.Role == hop3.RoleNone {
+		e = rightsEvent(asked(ctx, who), g.App, "the grant of %s on '%s' was taken away", cmp.Or(g.User, "team "+g.Team), g.App)
+	}
+	return p.Store.SetGrant(ctx, g, e)
 }
 
 // TransferApp gives an app to another team, one in which the actor may deploy
@@ -295,7 +300,7 @@ func (p *Platform) TransferApp(ctx context.Context, who Actor, name, team string
 		return hop3.Errorf(hop3.CodeNotFound, "Team '%s' not found.", team)
 	}
 	defer p.evict("")
-	if err := p.Store.TransferApp(ctx, name, team); err != nil {
+	if err := p.Store.TransferApp(ctx, name, team, rightsEvent(asked(ctx, who), name, "'%s' belongs to team %s now", name, team)); err != nil {
 		return err
 	}
 	previews, err := p.previewsOf(ctx, name)
@@ -322,6 +327,11 @@ func (p *Platform) SetRole(ctx context.Context, who Actor, username string, role
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.Role = role
 		return nil
-	})
+	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "%s has the role %s on every app", username, role))
 	return err
+}
+
+// rightsEvent is the event of a change of who may do what.
+func rightsEvent(ctx context.Context, app, format string, args ...any) hop3.Event {
+	return event(ctx, hop3.EventRightsChanged, app, format, args...)
 }

@@ -35,7 +35,7 @@ func (p *Platform) EnableSecondFactor(ctx context.Context, who Actor) (secret, u
 		}
 		u.SecondFactor = &f
 		return nil
-	})
+	}, userEvent(asked(ctx, who), hop3.EventUserChanged, who.Username, "%s began to set up a second factor", who.Username))
 	if err != nil {
 		return "", "", err
 	}
@@ -64,7 +64,7 @@ func (p *Platform) ConfirmSecondFactor(ctx context.Context, who Actor, code stri
 		u.SecondFactor.Confirmed = true
 		recovery = p.Auth.NewRecoveryCodes(u.SecondFactor)
 		return nil
-	})
+	}, userEvent(asked(ctx, who), hop3.EventUserChanged, who.Username, "%s has a second factor", who.Username))
 	if err == nil {
 		p.Logger.Info("second factor enabled", zap.String("user", who.Username))
 	}
@@ -90,7 +90,7 @@ func (p *Platform) DisableSecondFactor(ctx context.Context, who Actor, username,
 		}
 		u.SecondFactor = nil
 		return nil
-	})
+	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "%s has no second factor any more", username))
 	if err == nil {
 		p.Logger.Info("second factor disabled", zap.String("user", username), zap.String("by", who.Username))
 	}

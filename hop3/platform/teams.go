@@ -47,7 +47,7 @@ func (p *Platform) CreateTeam(ctx context.Context, who Actor, name string) error
 	if err := hop3.ValidateTeamName(name); err != nil {
 		return err
 	}
-	return p.Store.CreateTeam(ctx, name)
+	return p.Store.CreateTeam(ctx, name, rightsEvent(asked(ctx, who), "", "the team %s was made", name))
 }
 
 // RemoveTeam removes a team that has no apps.
@@ -59,7 +59,7 @@ func (p *Platform) RemoveTeam(ctx context.Context, who Actor, name string) error
 		return hop3.Errorf(hop3.CodeConflict, "The team '%s' stays: new users and apps come into it.", name)
 	}
 	defer p.evict("")
-	return p.Store.DeleteTeam(ctx, name)
+	return p.Store.DeleteTeam(ctx, name, rightsEvent(asked(ctx, who), "", "the team %s was removed", name))
 }
 
 // SetMember gives a user a role in a team; with RoleNone they leave it. It is
@@ -82,7 +82,11 @@ func (p *Platform) SetMember(ctx context.Context, who Actor, team string, m hop3
 	if m.Role < hop3.RoleDeployer {
 		defer p.evict(m.Username)
 	}
-	return p.Store.SetMember(ctx, team, m)
+	e := rightsEvent(asked(ctx, who), "", "%s has the role %s in team %s", m.Username, m.Role, team)
+	if m.Role == hop3.RoleNone {
+		e = rightsEvent(asked(ctx, who), "", "%s is in team %s no more", m.Username, team)
+	}
+	return p.Store.SetMember(ctx, team, m, e)
 }
 
 func noTeam(name string) error {

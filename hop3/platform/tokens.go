@@ -13,8 +13,8 @@ import (
 type APITokens interface {
 	APITokens(ctx context.Context, username string) ([]hop3.APIToken, error) // ordered by name
 	APIToken(ctx context.Context, id string) (hop3.APIToken, error)
-	AddAPIToken(ctx context.Context, t hop3.APIToken) error // CodeConflict when the user has one of the name
-	RemoveAPIToken(ctx context.Context, username, name string) error
+	AddAPIToken(ctx context.Context, t hop3.APIToken, events ...hop3.Event) error // CodeConflict when the user has one of the name
+	RemoveAPIToken(ctx context.Context, username, name string, events ...hop3.Event) error
 	// TokenUsed remembers when a token was used last.
 	TokenUsed(ctx context.Context, id string, at time.Time) error
 }
@@ -67,7 +67,7 @@ func (p *Platform) CreateToken(ctx context.Context, who Actor, username, name st
 		return hop3.APIToken{}, "", err
 	}
 	t := hop3.APIToken{ID: made.ID, Username: username, Name: name, Scope: scope, CreatedAt: made.Issued, Expires: made.Expires}
-	if err := p.Store.AddAPIToken(ctx, t); err != nil {
+	if err := p.Store.AddAPIToken(ctx, t, userEvent(asked(ctx, who), hop3.EventTokenIssued, username, "%s has a token named %s", username, name)); err != nil {
 		return hop3.APIToken{}, "", err
 	}
 	p.Logger.Info("token created", zap.String("user", username), zap.String("token", name), zap.Strings("scope", scope.Words()), zap.String("by", who.Username))
@@ -91,7 +91,7 @@ func (p *Platform) RevokeToken(ctx context.Context, who Actor, username, name st
 	if err := ownAccount(who, username); err != nil {
 		return err
 	}
-	if err := p.Store.RemoveAPIToken(ctx, username, name); err != nil {
+	if err := p.Store.RemoveAPIToken(ctx, username, name, userEvent(asked(ctx, who), hop3.EventTokenRevoked, username, "the token %s of %s was ended", name, username)); err != nil {
 		return err
 	}
 	p.evict(username)

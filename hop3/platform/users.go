@@ -158,6 +158,10 @@ func (p *Platform) OwnToken(ctx context.Context, who Actor) (string, error) {
 	if !u.Active {
 		return "", hop3.Errorf(hop3.CodeUnauthorized, "The account is not active any more.")
 	}
+	e := event(asked(ctx, who), hop3.EventLoginSucceeded, "", "%s logged in by an SSH key", u.Username)
+	if err := p.Store.AddEvents(ctx, e); err != nil {
+		return "", err
+	}
 	return p.Auth.IssueToken(u)
 }
 

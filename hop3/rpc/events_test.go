@@ -35,10 +35,31 @@ var reads = map[string]string{
 	"waf bans list": "reads", "waf logs": "reads", "waf status": "reads", "waf reconcile-bans": "repeats what is stored", "system info": "reads", "user list": "reads",
 	"user show": "reads", "version": "reads", "webhook log": "reads", "webhook show": "reads",
 
+	"app access": "reads", "team list": "reads", "team show": "reads", "token list": "reads", "token show": "reads", "top": "reads", "why": "reads",
+
+	"auth token": "only by SSH: TestAKeyAndALinkLeaveEvents", "auth redeem": "needs a link: the same", "auth totp confirm": "needs a telephone: as auth totp enable",
 	"canary abort": "needs a release that is tried out: TestACanaryLeavesAnEvent of platform", "canary promote": "the same",
 	"deploy cancel": "needs a deploy under way: TestACanceledDeployLeavesEvents of platform",
 	"proxy set":     "needs two proxies: the story of proxies in tests",
 	"app shell":     "only at a console: see below",
+}
+
+// Who logs in without a password leaves an event, too.
+func TestAKeyAndALinkLeaveEvents(t *testing.T) {
+	w := newWorld(t)
+	before := w.lastEvent()
+	_, err := w.platform.OwnToken(t.Context(), platform.Actor{Username: "alice", Source: "192.0.2.1"})
+	must(t, err)
+	if kinds := w.kinds(t, before); !slices.Contains(kinds, hop3.EventLoginSucceeded) {
+		t.Errorf("a key leaves %v", kinds)
+	}
+	link, err := w.platform.MagicLink(t.Context(), platform.Actor{Username: "host", Admin: true}, "alice")
+	must(t, err)
+	before = w.lastEvent()
+	w.post("", request("auth", "redeem", link))
+	if kinds := w.kinds(t, before); !slices.Contains(kinds, hop3.EventLoginSucceeded) {
+		t.Errorf("a link leaves %v", kinds)
+	}
 }
 
 // Every command that changes something leaves an event with who did it, and
@@ -108,6 +129,21 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 		{"user enable bob", hop3.EventUserChanged, 0},
 		{"user generate-token bob", hop3.EventTokenIssued, 0},
 		{"user remove bob -y", hop3.EventUserRemoved, 0},
+		{"team create web", hop3.EventRightsChanged, 0},
+		{"team add-member web alice --role viewer", hop3.EventRightsChanged, 0},
+		{"app grant alice viewer --app blog", hop3.EventRightsChanged, 0},
+		{"app revoke alice --app blog", hop3.EventRightsChanged, 0},
+		{"app transfer web --app blog", hop3.EventRightsChanged, 0},
+		{"app transfer default --app blog", hop3.EventRightsChanged, 0},
+		{"team remove-member web alice", hop3.EventRightsChanged, 0},
+		{"team remove web -y", hop3.EventRightsChanged, 0},
+		{"user grant alice viewer", hop3.EventUserChanged, 0},
+		{"user revoke alice", hop3.EventUserChanged, 0},
+		{"token create ci", hop3.EventTokenIssued, 0},
+		{"token revoke ci", hop3.EventTokenRevoked, 0},
+		{"auth magic-link alice", hop3.EventTokenIssued, 0},
+		{"auth totp enable", hop3.EventUserChanged, 0},
+		{"auth totp disable", hop3.EventUserChanged, 0},
 		{"notify add webhook https://example.org/s3cretpassword --name hook --secret s3cretpassword", hop3.EventNotifyAdded, 0},
 		{"notify test hook", hop3.EventNotifyTested, 0},
 		{"notify remove hook", hop3.EventNotifyRemoved, 0},

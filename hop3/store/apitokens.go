@@ -38,7 +38,7 @@ func (db *DB) APIToken(ctx context.Context, id string) (hop3.APIToken, error) {
 
 // AddAPIToken stores a token of a user who exists. It returns a CodeConflict
 // error when they have one of this name.
-func (db *DB) AddAPIToken(ctx context.Context, t hop3.APIToken) error {
+func (db *DB) AddAPIToken(ctx context.Context, t hop3.APIToken, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		if _, err := db.user(ctx, tx, t.Username); err != nil {
 			return err
@@ -52,11 +52,11 @@ func (db *DB) AddAPIToken(ctx context.Context, t hop3.APIToken) error {
 			return hop3.Errorf(hop3.CodeConflict, "There is a token '%s' already.", t.Name)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 // RemoveAPIToken forgets a user's token, which ends it.
-func (db *DB) RemoveAPIToken(ctx context.Context, username, name string) error {
+func (db *DB) RemoveAPIToken(ctx context.Context, username, name string, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		removed, err := exec(ctx, tx, "DELETE FROM api_tokens WHERE username = $1 AND name = $2", username, name)
 		if err != nil {
@@ -66,7 +66,7 @@ func (db *DB) RemoveAPIToken(ctx context.Context, username, name string) error {
 			return hop3.Errorf(hop3.CodeNotFound, "There is no token '%s'.", name)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 // TokenUsed remembers when a token was used last. One that is gone is no error.

@@ -68,7 +68,7 @@ func (db *DB) Grants(ctx context.Context, app string) ([]hop3.Grant, error) {
 // SetGrant grants a role on an app; with RoleNone it takes the grant away, and
 // there must be one. It is a CodeNotFound error when the app, the user or the
 // team does not exist.
-func (db *DB) SetGrant(ctx context.Context, g hop3.Grant) error {
+func (db *DB) SetGrant(ctx context.Context, g hop3.Grant, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		if _, err := db.app(ctx, tx, g.App); err != nil {
 			return err
@@ -97,11 +97,11 @@ func (db *DB) SetGrant(ctx context.Context, g hop3.Grant) error {
 			return hop3.Errorf(hop3.CodeNotFound, "'%s' was granted nothing on app '%s'.", name, g.App)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 // TransferApp gives an app to another team.
-func (db *DB) TransferApp(ctx context.Context, app, team string) error {
+func (db *DB) TransferApp(ctx context.Context, app, team string, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		if err := teamExists(ctx, tx, team); err != nil {
 			return err
@@ -114,5 +114,5 @@ func (db *DB) TransferApp(ctx context.Context, app, team string) error {
 			return appNotFound(app)
 		}
 		return nil
-	})
+	}, events...)
 }

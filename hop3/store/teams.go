@@ -41,7 +41,7 @@ func (db *DB) Teams(ctx context.Context) ([]hop3.Team, error) {
 
 // CreateTeam stores a new team without members. It returns a CodeConflict
 // error when the name is taken.
-func (db *DB) CreateTeam(ctx context.Context, name string) error {
+func (db *DB) CreateTeam(ctx context.Context, name string, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		created, err := exec(ctx, tx, "INSERT INTO teams (name, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING", name, toMicros(now()))
 		if err != nil {
@@ -51,12 +51,12 @@ func (db *DB) CreateTeam(ctx context.Context, name string) error {
 			return hop3.Errorf(hop3.CodeConflict, "Team '%s' already exists.", name)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 // DeleteTeam deletes a team. It returns a CodeConflict error while apps belong
 // to it.
-func (db *DB) DeleteTeam(ctx context.Context, name string) error {
+func (db *DB) DeleteTeam(ctx context.Context, name string, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		var app string
 		err := tx.QueryRowContext(ctx, "SELECT name FROM apps WHERE team = $1 ORDER BY name LIMIT 1", name).Scan(&app)
@@ -75,13 +75,13 @@ func (db *DB) DeleteTeam(ctx context.Context, name string) error {
 			return teamNotFound(name)
 		}
 		return nil
-	})
+	}, events...)
 }
 
 // SetMember gives a user a role in a team; with RoleNone they are no member any
 // more. It is a CodeNotFound error when the team or the user does not exist,
 // and when a user leaves a team they are not in.
-func (db *DB) SetMember(ctx context.Context, team string, m hop3.Member) error {
+func (db *DB) SetMember(ctx context.Context, team string, m hop3.Member, events ...hop3.Event) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		if err := teamExists(ctx, tx, team); err != nil {
 			return err
@@ -90,7 +90,7 @@ func (db *DB) SetMember(ctx context.Context, team string, m hop3.Member) error {
 			return err
 		}
 		return setMember(ctx, tx, team, m)
-	})
+	}, events...)
 }
 
 func setMember(ctx context.Context, tx *sql.Tx, team string, m hop3.Member) error {
