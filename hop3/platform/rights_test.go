@@ -24,7 +24,7 @@ var unasked = map[string]string{
 	"Webhook": "checks the address's own secret", "Deliver": "its caller checked the signature", "WebhookURL": "reads nothing",
 	"CheckConfig": "reads what it is given", "MigrateProcfile": "reads what it is given", "ConfigSchema": "reads nothing", "HashPassword": "reads what it is given",
 	"Networks": "everybody may name a network in a hop3.toml", "ReconcileBans": "changes nothing that is stored", "SaveBan": "the firewall",
-	"Figures": "the server's own figures", "Deploys": "the server's own figures", "LogDir": "reads nothing",
+	"Figures": "the server's own figures", "Deploys": "the server's own figures", "LogDir": "reads nothing", "WhyURL": "reads nothing",
 	"WaitForCertificates": "its hosts are those of a domain change",
 }
 
@@ -83,7 +83,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 		w.must(w.Store.SetMember(t.Context(), hop3.DefaultTeam, hop3.Member{Username: name}))
 	}
 	w.must(w.Store.SetGrant(t.Context(), hop3.Grant{App: "blog", User: "viewer", Role: hop3.RoleViewer}))
-	reads := strings.Fields("AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates")
+	reads := strings.Fields("AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why")
 	verbs := reflect.TypeFor[*Platform]()
 	asked := 0
 	for i := range verbs.NumMethod() {
