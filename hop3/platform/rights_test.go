@@ -25,6 +25,7 @@ var unasked = map[string]string{
 	"CheckConfig": "reads what it is given", "MigrateProcfile": "reads what it is given", "ConfigSchema": "reads nothing", "HashPassword": "reads what it is given",
 	"Networks": "everybody may name a network in a hop3.toml", "ReconcileBans": "changes nothing that is stored", "SaveBan": "the firewall",
 	"Figures": "the server's own figures", "Deploys": "the server's own figures", "LogDir": "reads nothing", "WhyURL": "reads nothing",
+	"CertificateOutcome": "the keeper of certificates", "Revealed": "notes what its caller showed", "RefusedDelivery": "notes what was refused",
 	"WaitForCertificates": "its hosts are those of a domain change",
 }
 
@@ -94,6 +95,9 @@ func TestEveryVerbRefuses(t *testing.T) {
 			}
 			if m.Name == "CreateApp" || m.Name == "CreateFromSource" || m.Name == "AuthorizeCreate" || m.Name == "Deploy" || m.Name == "BeginPush" {
 				want = hop3.CodeForbidden // they may make none, of whatever name
+			}
+			if m.Name == "RemoveNotifyTarget" || m.Name == "TestNotifyTarget" {
+				want = hop3.CodeNotFound // the name is a target's, and there is none
 			}
 			about, err := w.call(m, Actor{Username: name}, "blog")
 			if !about {
