@@ -15,8 +15,8 @@ func notifier(c *serverconfig.Config) *notify.Sender {
 
 // certificateOutcome notes how an attempt to get a certificate ended.
 func (c *core) certificateOutcome(host string, err error) {
-	if c.Platform != nil {
+	if p := c.platform.Load(); p != nil {
 		app, _ := c.Table.AppOf(host)
-		c.Platform.CertificateOutcome(host, app, err)
+		p.CertificateOutcome(host, app, err)
 	}
 }
