@@ -206,9 +206,9 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 	w.event(t, before, hop3.EventAppRevealed, "app credentials")
 	seen["app credentials"] = true
 	before = w.lastEvent()
-	var out bytes.Buffer
+	var out, errs bytes.Buffer // each is written to by a goroutine of its own
 	_, err = w.handler.Commands.Attach(t.Context(), command.Request{Args: []string{"app", "shell", "--app", "blog"}, User: &hop3.User{Username: "root", Admin: true}, Address: "127.0.0.1"},
-		command.Console{Stdin: strings.NewReader("exit\n"), Stdout: &out, Stderr: &out})
+		command.Console{Stdin: strings.NewReader("exit\n"), Stdout: &out, Stderr: &errs})
 	must(t, err)
 	w.event(t, before, hop3.EventAppRan, "app shell")
 
