@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -33,10 +34,11 @@ func (at *attempt) end(failed bool) {
 }
 
 // tellAddress leaves the address of the last instance where Caddy's reverse
-// proxy leaves it, for those who look into a failure.
+// proxy leaves it, for the access log and for those who look into a failure.
 func (at *attempt) tellAddress(r *http.Request) {
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && at.dial != "" {
 		repl.Set("http.reverse_proxy.upstream.address", at.dial)
+		repl.Set("http.reverse_proxy.upstream.hostport", strings.TrimPrefix(at.dial, "unix/"))
 	}
 }
 

@@ -77,6 +77,7 @@ func (a *Apps) direct(w http.ResponseWriter, r *http.Request, at *attempt) error
 		err := a.tryDirect(w, r, at)
 		switch {
 		case err == nil:
+			at.tellAddress(r)
 			return nil
 		case errors.Is(context.Cause(r.Context()), errSlowApp):
 			at.tellAddress(r)
