@@ -55,9 +55,10 @@ type Platform struct {
 	webhooks  rate
 	presence  presence
 
-	noted   noted
-	diskLow atomic.Bool
-	expiry  expiry
+	noted     noted
+	diskLow   atomic.Bool
+	existence existence
+	expiry    expiry
 }
 
 // Settings are the server's settings that the verbs need.
