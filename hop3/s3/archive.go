@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/minio/minio-go/v7"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -183,11 +184,38 @@ func RemoveStaging(ctx context.Context, c *minio.Client, bucket string) error {
 }
 
 // unpack writes the objects of an archive to a bucket, and checks that it had
-// all of them.
+// all of them. Small ones are sent side by side.
 func unpack(ctx context.Context, c *minio.Client, bucket string, r io.Reader) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(ahead)
+	err := unpackEach(ctx, r, func(o object, size int64, body io.Reader) error {
+		if size > buffered {
+			return put(ctx, c, bucket, o, body, size)
+		}
+		data := make([]byte, size) // so that sending it can be tried again
+		if _, err := io.ReadFull(body, data); err != nil {
+			return cutOff(err)
+		}
+		group.Go(func() error {
+			if err := put(ctx, c, bucket, o, bytes.NewReader(data), size); err != nil {
+				return fmt.Errorf("the object %q: %w", o.Key, err)
+			}
+			return nil
+		})
+		return ctx.Err()
+	})
+	if sent := group.Wait(); sent != nil {
+		return sent // what the other error is about, if there is one
+	}
+	return err
+}
+
+// unpackEach calls send for each object of an archive, which need not have read
+// all of body before the next.
+func unpackEach(ctx context.Context, r io.Reader, send func(o object, size int64, body io.Reader) error) error {
 	archive := tar.NewReader(r)
 	var n Counter
-	for {
+	for ctx.Err() == nil {
 		header, err := archive.Next()
 		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
 			return hop3.Errorf(hop3.CodeInvalid, "the dump is cut off: it ends after %d objects", n.objects)
@@ -199,14 +227,17 @@ func unpack(ctx context.Context, c *minio.Client, bucket string, r io.Reader) er
 			return err
 		}
 		if header.Name == inventoryFile {
-			return checkInventory(archive, n.Inventory())
+			if err := checkInventory(archive, n.Inventory()); err != nil {
+				return err
+			}
+			return toEnd(r)
 		}
 		record, ok := header.PAXRecords[objectRecord]
 		var o object
 		if !ok || json.Unmarshal([]byte(record), &o) != nil || o.Key == "" {
 			return hop3.Errorf(hop3.CodeInvalid, "this is no dump of a bucket: %q in it is no object", header.Name)
 		}
-		if err := put(ctx, c, bucket, o, archive, header.Size); err != nil {
+		if err := send(o, header.Size, archive); err != nil {
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				return hop3.Errorf(hop3.CodeInvalid, "the dump is cut off: it ends in the object %q", o.Key)
 			}
@@ -214,6 +245,7 @@ func unpack(ctx context.Context, c *minio.Client, bucket string, r io.Reader) er
 		}
 		n.Add(o.Key, header.Size)
 	}
+	return ctx.Err()
 }
 
 func checkInventory(r io.Reader, have hop3.Inventory) error {
@@ -233,18 +265,17 @@ func checkInventory(r io.Reader, have hop3.Inventory) error {
 	return nil
 }
 
-// buffered is up to which size, in bytes, an object is held in memory, so that
-// sending it can be tried again.
+// toEnd reads what is after an archive, which is nothing but zeros: only then
+// it is known that whoever sends it has no error.
+func toEnd(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
+// buffered is up to which size, in bytes, an object is held in memory.
 const buffered = 1 << 20
 
 func put(ctx context.Context, c *minio.Client, bucket string, o object, r io.Reader, size int64) error {
-	if size <= buffered {
-		data := make([]byte, size)
-		if _, err := io.ReadFull(r, data); err != nil {
-			return cutOff(err)
-		}
-		r = bytes.NewReader(data)
-	}
 	_, err := c.PutObject(ctx, bucket, o.Key, r, size, o.putOptions())
 	return err
 }

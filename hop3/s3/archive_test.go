@@ -249,7 +249,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.ListBuckets(t.Context())
-	if err = wrong.Explain(err); hop3.CodeOf(err) != hop3.CodeUnavailable || !strings.Contains(err.Error(), "refuses the key root") || strings.Contains(err.Error(), "hidden") {
+	if err = wrong.Explain(err); hop3.CodeOf(err) != hop3.CodeUnavailable || !strings.Contains(err.Error(), "refuses the key") || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("%v", err)
 	}
 }

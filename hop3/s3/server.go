@@ -105,7 +105,7 @@ func (s Server) Explain(err error) error {
 		}
 		return hop3.Errorf(hop3.CodeUnavailable, "the S3 server %s: %w", s.Endpoint, err)
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "XMinioAdminInvalidAccessKey", "InvalidClientTokenId":
-		return hop3.Errorf(hop3.CodeUnavailable, "the S3 server %s refuses the key %s: %w", s.Endpoint, s.AccessKey, err)
+		return hop3.Errorf(hop3.CodeUnavailable, "the S3 server %s refuses the key: %w", s.Endpoint, err)
 	case "NoSuchBucket":
 		return hop3.Errorf(hop3.CodeUnavailable, "the bucket is not there any more: %w", err)
 	}
