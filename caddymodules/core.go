@@ -69,13 +69,17 @@ type core struct {
 	hostKeys   hostKeys
 	sshAddress atomic.Pointer[string] // from this host; nil for none
 
-	mu      sync.Mutex
-	started bool
-	lock    *serverconfig.Lock
-	store   *store.DB
-	box     *sandbox.Sandbox // nil until started
-	engine  *docker.Engine   // nil until started
-	host    *http.Server     // of host commands
+	mu       sync.Mutex
+	started  bool
+	lock     *serverconfig.Lock
+	store    *store.DB
+	box      *sandbox.Sandbox   // nil until started
+	engine   *docker.Engine     // nil until started
+	services *services.Services // nil until started
+
+	providers []hop3.AddonProvider
+
+	host *http.Server // of host commands
 }
 
 // Platform returns the verbs of the server that runs on a home, nil when none

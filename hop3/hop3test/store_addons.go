@@ -30,18 +30,18 @@ func (s *storeStory) addons() {
 	cache := hop3.Addon{Type: "redis", Name: "db", Status: hop3.AddonReady}
 	s.ok(s.db.CreateAddon(s.ctx, db))
 	s.ok(s.db.CreateAddon(s.ctx, cache))
-	s.fails(s.db.CreateAddon(s.ctx, db), hop3.CodeConflict, "There is an addon postgres 'db' already")
+	s.fails(s.db.CreateAddon(s.ctx, db), hop3.CodeConflict, "There is an addon postgres 'db' already.")
 	got, err := s.connect().Addon(s.ctx, db.ID())
 	s.ok(err)
 	db.CreatedAt = got.CreatedAt
 	s.same(got, db)
 	_, err = s.db.Addon(s.ctx, hop3.AddonID{Type: "mysql", Name: "db"})
-	s.fails(err, hop3.CodeNotFound, "There is no addon mysql 'db'")
+	s.fails(err, hop3.CodeNotFound, "There is no addon mysql 'db'.")
 
 	at := func(id hop3.AddonID, primary bool) hop3.Attachment {
 		return hop3.Attachment{App: "blog", Type: id.Type, Name: id.Name, Primary: primary}
 	}
-	s.fails(s.db.SetAttachments(s.ctx, "blog", []hop3.Attachment{at(db.ID(), true)}), hop3.CodeConflict, "is creating")
+	s.fails(s.db.SetAttachments(s.ctx, "blog", []hop3.Attachment{at(db.ID(), true)}), hop3.CodeConflict, "The addon postgres 'db' is creating.")
 	ready, err := s.db.UpdateAddon(s.ctx, db.ID(), func(a *hop3.Addon) error {
 		a.Status, a.Next, a.Last = hop3.AddonReady, hop3.AddonDetails{"password": "next"}, hop3.AddonDetails{}
 		return nil
@@ -52,14 +52,14 @@ func (s *storeStory) addons() {
 	}
 	s.ok(s.db.SetAttachments(s.ctx, "blog", []hop3.Attachment{at(db.ID(), true), at(cache.ID(), false)}))
 	s.ok(s.db.SetAttachments(s.ctx, "shop", []hop3.Attachment{{App: "shop", Type: "postgres", Name: "db"}}))
-	s.fails(s.db.SetAttachments(s.ctx, "blog", []hop3.Attachment{at(hop3.AddonID{Type: "s3", Name: "x"}, true)}), hop3.CodeNotFound, "There is no addon s3 'x'")
+	s.fails(s.db.SetAttachments(s.ctx, "blog", []hop3.Attachment{at(hop3.AddonID{Type: "s3", Name: "x"}, true)}), hop3.CodeNotFound, "There is no addon s3 'x'.")
 	list, err := s.connect().AttachmentsOf(s.ctx, "blog")
 	s.ok(err)
 	if len(list) != 2 || !slices.ContainsFunc(list, func(a hop3.Attachment) bool { return a.Addon() == db.ID() && a.Primary && !a.At.IsZero() }) {
 		s.Errorf("attached: %+v", list)
 	}
 	_, err = s.db.RetireAddon(s.ctx, db.ID())
-	s.fails(err, hop3.CodeConflict, "is attached to blog, shop")
+	s.fails(err, hop3.CodeConflict, "The addon postgres 'db' is attached to blog, shop.\n`hop3 addon detach db --app blog` takes it away from one.")
 	s.ok(s.db.SetAttachments(s.ctx, "blog", nil))
 	s.ok(s.db.DeleteApp(s.ctx, "shop"))
 	all, err := s.db.Attachments(s.ctx)

@@ -57,9 +57,10 @@ type Platform struct {
 	webhooks  rate
 	presence  presence
 
-	noted   noted
-	diskLow atomic.Bool
-	expiry  expiry
+	noted     noted
+	diskLow   atomic.Bool
+	existence existence
+	expiry    expiry
 
 	addonsTried triedReleases
 }
