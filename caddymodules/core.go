@@ -227,6 +227,9 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Logger:    c.logger,
 		Settings:  c.settings(box),
 	}
+	if c.Platform.SignOn, err = signOn(c.config.OIDC, c.Platform.ControlURL()); err != nil {
+		return err
+	}
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
 	}
@@ -332,6 +335,7 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,
+		SignOn:           signOnRules(s.OIDC),
 		NotIsolated:      box.Isolation(),
 	}
 }
