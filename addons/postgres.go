@@ -55,7 +55,7 @@ func (p *Postgres) Open(s hop3.AddonServer) error {
 
 // Plan implements hop3.AddonProvider. It starts the service that addons share.
 func (p *Postgres) Plan(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, error) {
-	if err := hop3.ValidateAppName(a.Name); err != nil {
+	if err := hop3.ValidateAddonName(a.Name); err != nil {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "%.80q cannot be an addon's name", a.Name).
 			WithHint("A name has 3 to 63 letters, digits, '-' or '_', and begins and ends with a letter or digit.")
 	}
