@@ -11,6 +11,15 @@ func addonKeys() []key {
 		addonKey("POSTGRES_SUPERUSER", nil, "who makes databases there, if not postgres"),
 		addonKey("POSTGRES_SUPERUSER_PASSWORD", nil, "their password").secretly(),
 		addonKey("HOP3_EXTRA_PG_EXTENSIONS", nil, "extensions of PostgreSQL that apps may have beside the usual ones, separated by commas"),
+		addonKey("MYSQL_HOST", nil, "the MySQL or MariaDB server of the addons, by name, address or socket; empty for one of Hop3's own"),
+		addonKey("MYSQL_PORT", optional(addonPort), "its port, if not 3306"),
+		addonKey("MYSQL_SUPERUSER", nil, "who makes databases there, if not root"),
+		addonKey("MYSQL_SUPERUSER_PASSWORD", nil, "their password").secretly(),
+		addonKey("REDIS_HOST", nil, "the Redis server of the addons, by name or address; empty for one of Hop3's own for each"),
+		addonKey("REDIS_PORT", optional(addonPort), "its port, if not 6379"),
+		addonKey("REDIS_USER", nil, "who makes users there, if not default"),
+		addonKey("REDIS_PASSWORD", nil, "their password").secretly(),
+		addonKey("REDIS_PASSWORD_FILE", nil, "the file with their password, where it is not set; /etc/hop3/redis-pass if there is one"),
 		addonKey("EXPOSE_DEFAULT_SOURCE", nil, "who may reach an exposed addon where the command does not say: a network, or any; empty to have it said each time"),
 	}
 }
