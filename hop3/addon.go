@@ -2,7 +2,11 @@ package hop3
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -61,8 +65,10 @@ type Addon struct {
 	// Next are the details that a rotation is on its way to, Last those that it
 	// has left and that are still valid; nil when none is under way.
 	Next, Last AddonDetails
-	Team       string // whose it is; see App.Team
-	CreatedBy  string // username
+	// Exposed says that the network reaches it; nil that only this machine does.
+	Exposed   *Exposure
+	Team      string // whose it is; see App.Team
+	CreatedBy string // username
 	// App is the app whose manifest it was made for; "" for those made by
 	// command.
 	App       string
@@ -81,6 +87,18 @@ const (
 	AddonReady      AddonStatus = "ready"      // works
 	AddonDestroying AddonStatus = "destroying" // may be half gone
 )
+
+var addonName = pattern(`^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$`)
+
+// ValidateAddonName reports a CodeInvalid error unless name can be an addon's:
+// as an app's, but for the names of one and two characters, which it may have.
+func ValidateAddonName(name string) error {
+	if addonName().MatchString(name) {
+		return nil
+	}
+	return Errorf(CodeInvalid, "%q cannot be an addon's name", shorten(name, 80)).
+		WithHint("A name has up to 63 letters, digits, '-' or '_', and begins and ends with a letter or digit.")
+}
 
 // AddonID names an addon.
 type AddonID struct{ Type, Name string }
@@ -225,4 +243,75 @@ type AddonReport struct {
 	Text    string
 	Headers []string
 	Rows    [][]string
+}
+
+// AddonRequest asks for an addon.
+type AddonRequest struct {
+	Type, Name string
+	Dedicated  bool
+	Options    map[string][]string
+	// Secrets are what the user gives that nobody else may see: Plan finds them
+	// in Addon.Details.
+	Secrets AddonDetails
+}
+
+// CheckInventory returns an error that says in what two inventories differ.
+func CheckInventory(want, got Inventory) error {
+	var differ []string
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if n, has := got[name]; !has || n != want[name] {
+			differ = append(differ, fmt.Sprintf("%s: %d, not %d", name, n, want[name]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, known := want[name]; !known {
+			differ = append(differ, fmt.Sprintf("%s: %d, not 0", name, got[name]))
+		}
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	const most = 5
+	if more := len(differ) - most; more > 0 {
+		differ = append(differ[:most], fmt.Sprintf("and %d more", more))
+	}
+	return Errorf(CodeInternal, "what was restored is not what was dumped: %s", strings.Join(differ, "; "))
+}
+
+// Exposure is that the network reaches an addon, by a port of the server.
+type Exposure struct {
+	Port   int
+	Source string // the network that may; SourceAny for all
+}
+
+// SourceAny is every network.
+const SourceAny = "any"
+
+// OpenPort is a port that is passed on to an addon.
+type OpenPort struct {
+	Port    int
+	Target  string // host:port
+	Sources []netip.Prefix
+}
+
+// ExposureSources reads who may reach an exposed addon: networks or addresses,
+// between commas, or SourceAny.
+func ExposureSources(text string) ([]netip.Prefix, error) {
+	if text == SourceAny {
+		return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, nil
+	}
+	var all []netip.Prefix
+	for _, one := range strings.Split(text, ",") {
+		one = strings.TrimSpace(one)
+		if a, err := netip.ParseAddr(one); err == nil {
+			all = append(all, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
+			continue
+		}
+		network, err := netip.ParsePrefix(one)
+		if err != nil {
+			return nil, Errorf(CodeInvalid, "%.60q is no network", one).WithHint("Write 203.0.113.0/24, an address, or any.")
+		}
+		all = append(all, network.Masked())
+	}
+	return all, nil
 }
