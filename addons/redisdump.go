@@ -107,7 +107,11 @@ func copySnapshot(in *rdb.Reader, out *rdb.Writer, as func(int) (int, bool), fun
 	for {
 		e, err := in.Next(func(e rdb.Entry) (io.Writer, error) {
 			db, ok := as(e.DB)
-			if !ok {
+			switch {
+			case !ok && functions: // they and all else are the addon's
+				return nil, hop3.Errorf(hop3.CodeInvalid, "there are keys in the database %d: only the first %d are kept in dumps", e.DB, redisDatabases).
+					WithHint("Have the app use one of those.")
+			case !ok:
 				return nil, nil
 			}
 			e.DB = db
@@ -135,7 +139,8 @@ func copySnapshot(in *rdb.Reader, out *rdb.Writer, as func(int) (int, bool), fun
 // redisDumpError tells what is wrong with a snapshot from what is with the
 // connection.
 func redisDumpError(ctx context.Context, a hop3.Addon, err error) error {
-	if err == nil || ctx.Err() != nil {
+	var known *hop3.Error
+	if err == nil || ctx.Err() != nil || errors.As(err, &known) {
 		return redisError(ctx, a, err)
 	}
 	return unavailable(err, "the snapshot of "+a.ID().String()+" cannot be read: "+err.Error(), "Try again: the server may have ended meanwhile, or its disk may be full. Its log says more.")

@@ -18,8 +18,8 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// redisDatabases is how many databases apps have on a server of Hop3's own.
-// As many more are where restores prepare what they replace them by.
+// redisDatabases is how many databases apps have on a server of Hop3's own, as on
+// others. As many more are where restores prepare what they replace them by.
 const redisDatabases = 16
 
 // The files of a server of Hop3's own.
@@ -134,15 +134,10 @@ func allRedis(version int) []string {
 }
 
 // ownRedisRules are what an app may do on the server that is its own: all but
-// what would end it, or its users, and what is not backed up.
+// what would end it, or its users.
 func ownRedisRules(version int) []string {
-	rules := append(append([]string{"nocommands"}, allRedis(version)...), "-@admin",
-		"+client", "+config|get", "+slowlog", "+latency", "+monitor", "+lastsave", "+acl|whoami",
-		"-swapdb", "-select")
-	for n := range redisDatabases {
-		rules = append(rules, "+select|"+strconv.Itoa(n))
-	}
-	return rules
+	return append(append([]string{"nocommands"}, allRedis(version)...), "-@admin",
+		"+client", "+config|get", "+slowlog", "+latency", "+monitor", "+lastsave", "+acl|whoami", "-swapdb")
 }
 
 // redisSecret is a password as users of Redis have it: its hash. No password
