@@ -249,6 +249,7 @@ func checkModule(namespace, name, setting string) error {
 // brought up, and opens the SSH listener.
 func (a *App) Start() error {
 	a.core.useBuilders(a.builders)
+	a.core.useAddons(a.addons)
 	if user, ok := a.proxy.(tableUser); ok {
 		user.UseTable(a.core.Table)
 	}

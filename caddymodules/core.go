@@ -32,6 +32,7 @@ import (
 	"github.com/abilian/hop3/hop3/rpc"
 	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
+	"github.com/abilian/hop3/hop3/services"
 	"github.com/abilian/hop3/hop3/sshd"
 	"github.com/abilian/hop3/hop3/store"
 	"github.com/abilian/hop3/hop3/stream"
@@ -68,13 +69,17 @@ type core struct {
 	hostKeys   hostKeys
 	sshAddress atomic.Pointer[string] // from this host; nil for none
 
-	mu      sync.Mutex
-	started bool
-	lock    *serverconfig.Lock
-	store   *store.DB
-	box     *sandbox.Sandbox // nil until started
-	engine  *docker.Engine   // nil until started
-	host    *http.Server     // of host commands
+	mu       sync.Mutex
+	started  bool
+	lock     *serverconfig.Lock
+	store    *store.DB
+	box      *sandbox.Sandbox   // nil until started
+	engine   *docker.Engine     // nil until started
+	services *services.Services // nil until started
+
+	providers []hop3.AddonProvider
+
+	host *http.Server // of host commands
 }
 
 // Platform returns the verbs of the server that runs on a home, nil when none
@@ -188,6 +193,9 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 	if user, ok := rt.(containerUser); ok {
 		user.UseContainers(c.engine)
 	}
+	if err := c.openAddons(); err != nil {
+		return err
+	}
 	runtime, err := rt.Open(filepath.Join(home, "run", "native"), box, c.logger.Named("runtime"))
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
@@ -204,19 +212,20 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		return fmt.Errorf("opening what is remembered of failed requests: %w", err)
 	}
 	c.Platform = &platform.Platform{
-		Store:    c.store,
-		Runtime:  runtime,
-		Builders: func() []hop3.Builder { return *c.builders.Load() },
-		Proxy:    proxy,
-		Repos:    c.Repos,
-		Prober:   &ready.Prober{},
-		Auth:     credentials,
-		Files:    disk.Files{},
-		Certs:    c.Keeper,
-		Failures: journal,
-		Notifier: notifier(c.config),
-		Logger:   c.logger,
-		Settings: c.settings(box),
+		Store:     c.store,
+		Runtime:   runtime,
+		Builders:  func() []hop3.Builder { return *c.builders.Load() },
+		Proxy:     proxy,
+		Repos:     c.Repos,
+		Prober:    &ready.Prober{},
+		Auth:      credentials,
+		Files:     disk.Files{},
+		Certs:     c.Keeper,
+		Failures:  journal,
+		Providers: c.providers,
+		Notifier:  notifier(c.config),
+		Logger:    c.logger,
+		Settings:  c.settings(box),
 	}
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
@@ -364,6 +373,10 @@ func (c *core) closeLocked() error {
 		c.closeAccessLog()
 		c.Platform = nil
 		c.platform.Store(nil)
+	}
+	if c.services != nil {
+		err = errors.Join(err, c.closeAddons())
+		c.services = nil
 	}
 	if c.Repos != nil {
 		err = errors.Join(err, c.Repos.Close())

@@ -2,7 +2,10 @@ package hop3
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -81,6 +84,18 @@ const (
 	AddonReady      AddonStatus = "ready"      // works
 	AddonDestroying AddonStatus = "destroying" // may be half gone
 )
+
+var addonName = pattern(`^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$`)
+
+// ValidateAddonName reports a CodeInvalid error unless name can be an addon's:
+// as an app's, but for the names of one and two characters, which it may have.
+func ValidateAddonName(name string) error {
+	if addonName().MatchString(name) {
+		return nil
+	}
+	return Errorf(CodeInvalid, "%q cannot be an addon's name", shorten(name, 80)).
+		WithHint("A name has up to 63 letters, digits, '-' or '_', and begins and ends with a letter or digit.")
+}
 
 // AddonID names an addon.
 type AddonID struct{ Type, Name string }
@@ -225,4 +240,37 @@ type AddonReport struct {
 	Text    string
 	Headers []string
 	Rows    [][]string
+}
+
+// AddonRequest asks for an addon.
+type AddonRequest struct {
+	Type, Name string
+	Dedicated  bool
+	Options    map[string][]string
+	// Secrets are what the user gives that nobody else may see: Plan finds them
+	// in Addon.Details.
+	Secrets AddonDetails
+}
+
+// CheckInventory returns an error that says in what two inventories differ.
+func CheckInventory(want, got Inventory) error {
+	var differ []string
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if n, has := got[name]; !has || n != want[name] {
+			differ = append(differ, fmt.Sprintf("%s: %d, not %d", name, n, want[name]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, known := want[name]; !known {
+			differ = append(differ, fmt.Sprintf("%s: %d, not 0", name, got[name]))
+		}
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	const most = 5
+	if more := len(differ) - most; more > 0 {
+		differ = append(differ[:most], fmt.Sprintf("and %d more", more))
+	}
+	return Errorf(CodeInternal, "what was restored is not what was dumped: %s", strings.Join(differ, "; "))
 }

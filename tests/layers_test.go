@@ -76,7 +76,8 @@ var mayImport = map[string][]string{
 	"hop3/traefik":    {"hop3", "hop3/front"},
 
 	// The conformance suites of the interfaces of L0.
-	"hop3/hop3test": {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs", "hop3/sandbox"},
+	"hop3/hop3test":              {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs", "hop3/sandbox"},
+	"hop3/services/servicestest": {"hop3/hop3test", "hop3/sandbox", "hop3/services", "hop3/supervisor"},
 
 	// L2: the verbs.
 	"hop3/platform": {"hop3", "hop3/cron", "hop3/env", "hop3/idn", "hop3/manifest"},

@@ -34,8 +34,10 @@ type Platform struct {
 	Notifier Notifier
 	Firewall Firewall // nil where the proxy has none
 	Failures Failures // nil: no request that failed is remembered
-	Logger   *zap.Logger
-	Settings Settings
+	// Providers are those of addons, in the order of their types.
+	Providers []hop3.AddonProvider
+	Logger    *zap.Logger
+	Settings  Settings
 
 	locks locks
 	queue queue
@@ -55,9 +57,12 @@ type Platform struct {
 	webhooks  rate
 	presence  presence
 
-	noted   noted
-	diskLow atomic.Bool
-	expiry  expiry
+	noted     noted
+	diskLow   atomic.Bool
+	existence existence
+	expiry    expiry
+
+	addonsTried triedReleases
 }
 
 // Settings are the server's settings that the verbs need.
@@ -163,6 +168,7 @@ type Store interface {
 	Deliveries
 	EventLog
 	Notices
+	AddonStore
 
 	Networks(ctx context.Context) ([]hop3.Network, error) // ordered by name
 	// SetNetwork stores a network, in place of the one of this name.

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -26,6 +25,7 @@ type running struct {
 	mu       sync.Mutex
 	apps     map[string]*awake
 	draining map[hop3.ReleaseID]int // releases that stop once their requests are done
+	drained  chan struct{}          // closed when one of them has; nil while nobody waits
 	troubles map[string]string      // of apps that are asleep: why the last wake failed
 	probes   chan struct{}          // holds a value for each health check under way
 
@@ -188,8 +188,36 @@ func (s *running) drains(id hop3.ReleaseID) (done func()) {
 		defer s.mu.Unlock()
 		if s.draining[id]--; s.draining[id] == 0 {
 			delete(s.draining, id)
+			if s.drained != nil {
+				close(s.drained)
+				s.drained = nil
+			}
 		}
 	})
+}
+
+// awaitDrains waits until no release of an app is draining.
+func (s *running) awaitDrains(ctx context.Context, app string) error {
+	for {
+		s.mu.Lock()
+		busy := false
+		for id := range s.draining {
+			busy = busy || id.App == app
+		}
+		if s.drained == nil {
+			s.drained = make(chan struct{})
+		}
+		ended := s.drained
+		s.mu.Unlock()
+		if !busy {
+			return nil
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 func (s *running) isDraining(id hop3.ReleaseID) bool {
@@ -342,7 +370,7 @@ func (s *running) snapshot(app string) (out map[string]string, trouble string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.apps[app]; a != nil {
-		out = maps.Clone(a.health.reasons())
+		out = a.health.reasons()
 	}
 	return out, s.troubles[app]
 }

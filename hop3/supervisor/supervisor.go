@@ -38,6 +38,10 @@ import (
 type Options struct {
 	Name   string // what Supervisor.Name returns; "native" unless set
 	RunDir string // holds the state files
+	// Kind says what the releases are of, where they share a Sandbox with those
+	// of another Supervisor: it begins the names of their control groups.
+	// "apps" unless set.
+	Kind string
 	// PortMin and PortMax are the range $PORT is taken from, 20000 to 29999
 	// unless set. It should lie outside of the kernel's ephemeral ports.
 	PortMin, PortMax int
@@ -108,23 +112,27 @@ func (s *Supervisor) Name() string { return s.options.Name }
 
 // Instances implements hop3.Runtime.
 func (s *Supervisor) Instances(_ context.Context, id hop3.ReleaseID) ([]hop3.Instance, error) {
-	if err := validateID(id); err != nil {
-		return nil, err
-	}
 	records, err := s.states.release(id)
 	if err != nil {
 		return nil, fmt.Errorf("reading the state of %s: %w", name(id), err)
 	}
+	held := s.held(id)
+	if len(records)+len(held) == 0 {
+		return nil, nil
+	}
 	found := make(map[string]hop3.Instance)
+	for _, i := range held {
+		found[i.marker] = i.snapshot()
+	}
 	for _, r := range records {
+		if _, held := found[r.Marker]; held {
+			continue // what is in memory is newer, and needs no look at the process
+		}
 		state := hop3.InstanceStopped
 		if r.alive(s.states.boot) {
 			state = hop3.InstanceRunning
 		}
 		found[r.Marker] = r.instance(state)
-	}
-	for _, i := range s.held(id) {
-		found[i.marker] = i.snapshot()
 	}
 	list := make([]hop3.Instance, 0, len(found))
 	for _, i := range found {
@@ -265,8 +273,11 @@ func (s *Supervisor) guard(what string, f func()) {
 	f()
 }
 
+const apps = "apps"
+
 func setDefaults(o *Options) {
 	o.Name = cmp.Or(o.Name, "native")
+	o.Kind = cmp.Or(o.Kind, apps)
 	o.PortMin = cmp.Or(o.PortMin, 20000)
 	o.PortMax = cmp.Or(o.PortMax, 29999)
 	o.LogMaxBytes = cmp.Or(o.LogMaxBytes, 10<<20)
