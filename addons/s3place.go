@@ -47,9 +47,9 @@ const (
 // choose says where a new addon will be.
 func (p *S3) choose(ctx context.Context, a hop3.Addon) (*s3Place, error) {
 	if p.server.Setting("S3_ENDPOINT") == "" {
-		service := "s3"
+		service := "s3-shared"
 		if a.Dedicated {
-			service = "s3-" + bucketName(a.Name)
+			service = "s3-" + bucketName(a.Name) // which begins with hop3-
 		}
 		return p.ownPlace(ctx, service, true)
 	}

@@ -33,7 +33,7 @@ type s3Own struct {
 const s3OwnFile = "hop3.json"
 
 // startPatience is how long a server of our own may take until it answers.
-const startPatience = time.Minute
+const startPatience = 30 * time.Second
 
 // ownPlace returns a server of our own that runs and answers. It makes one
 // where make says so and there is none.
