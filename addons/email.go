@@ -66,7 +66,7 @@ func (p *Email) Plan(_ context.Context, a hop3.Addon) (hop3.AddonDetails, error)
 			return nil, hop3.Errorf(hop3.CodeInvalid, "an addon of the type email has no option %q", option).
 				WithHint("It has %s; and a password, which is no option.", strings.Join(mailOptions, ", "))
 		}
-		if len(values) != 1 || values[0] == "" || strings.ContainsFunc(values[0], control) {
+		if len(values) != 1 || values[0] == "" || strings.ContainsFunc(values[0], isControl) {
 			return nil, hop3.Errorf(hop3.CodeInvalid, "the option %s takes one value, of one line", option)
 		}
 		d[option] = values[0]
@@ -80,10 +80,10 @@ func (p *Email) Plan(_ context.Context, a hop3.Addon) (hop3.AddonDetails, error)
 	if d[mailFrom] == "" {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "the option from is missing: the address that the app's messages come from")
 	}
-	return complete(d)
+	return completeMail(d)
 }
 
-func control(r rune) bool { return r < ' ' || r == 0x7f }
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // inherit takes all but the sender from the server.
 func (p *Email) inherit(d hop3.AddonDetails) (hop3.AddonDetails, error) {
@@ -109,11 +109,11 @@ func (p *Email) inherit(d hop3.AddonDetails) (hop3.AddonDetails, error) {
 		}
 	}
 	d[mailInherited] = "true"
-	return complete(d)
+	return completeMail(d)
 }
 
-// complete checks details and adds what follows from the others.
-func complete(d hop3.AddonDetails) (hop3.AddonDetails, error) {
+// completeMail checks details and adds what follows from the others.
+func completeMail(d hop3.AddonDetails) (hop3.AddonDetails, error) {
 	if hop3.ValidateHost(d[mailHost]) != nil && net.ParseIP(d[mailHost]) == nil && d[mailHost] != "localhost" {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "%q cannot be a mail server: expected a name or an address, without a port", d[mailHost])
 	}
@@ -138,10 +138,10 @@ func complete(d hop3.AddonDetails) (hop3.AddonDetails, error) {
 	if (d[mailUser] == "") != (d[mailPassword] == "") {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "a login has a user and a password; one of them is missing")
 	}
-	if strings.ContainsFunc(d[mailPassword], control) {
+	if strings.ContainsFunc(d[mailPassword], isControl) {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "the password has more than one line, or a control character in it")
 	}
-	if d[mailTLS] == "none" && d[mailUser] != "" && !loopback(d[mailHost]) {
+	if d[mailTLS] == "none" && d[mailUser] != "" && !onLoopback(d[mailHost]) {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "without TLS the password would be sent as it is, to %s", d[mailHost]).
 			WithHint("Use tls=starttls or tls=tls; none is for a mail server on this machine, or for one that needs no login.")
 	}
@@ -156,7 +156,7 @@ func complete(d hop3.AddonDetails) (hop3.AddonDetails, error) {
 	return d, nil
 }
 
-func loopback(host string) bool {
+func onLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
@@ -186,9 +186,9 @@ func (*Email) Variables(a hop3.Addon) hop3.Env {
 		"SMTP_HOST": d[mailHost], "SMTP_PORT": d[mailPort], "SMTP_FROM": d[mailFrom], "SMTP_TLS": d[mailTLS],
 		"SMTP_URL":   smtpURL(d),
 		"EMAIL_HOST": d[mailHost], "EMAIL_PORT": d[mailPort], "DEFAULT_FROM_EMAIL": d[mailFrom],
-		"EMAIL_USE_TLS": pythonBool(starttls), "EMAIL_USE_SSL": pythonBool(implicit),
+		"EMAIL_USE_TLS": mailBool(starttls), "EMAIL_USE_SSL": mailBool(implicit),
 		"MAIL_MAILER": "smtp", "MAIL_HOST": d[mailHost], "MAIL_SERVER": d[mailHost], "MAIL_PORT": d[mailPort],
-		"MAIL_USE_TLS": pythonBool(starttls), "MAIL_USE_SSL": pythonBool(implicit),
+		"MAIL_USE_TLS": mailBool(starttls), "MAIL_USE_SSL": mailBool(implicit),
 		"MAIL_DEFAULT_SENDER": d[mailFrom], "MAIL_FROM_ADDRESS": address,
 	}
 	switch {
@@ -207,7 +207,7 @@ func (*Email) Variables(a hop3.Addon) hop3.Env {
 	return env
 }
 
-func pythonBool(b bool) string {
+func mailBool(b bool) string {
 	if b {
 		return "True"
 	}
@@ -283,7 +283,7 @@ func (p *Email) test(ctx context.Context, a hop3.Addon, args []string) (hop3.Add
 		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "expected the address that the message goes to")
 	}
 	to, err := mail.ParseAddress(args[0])
-	if err != nil || strings.ContainsFunc(args[0], control) {
+	if err != nil || strings.ContainsFunc(args[0], isControl) {
 		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "%q is no address", args[0])
 	}
 	from, err := mail.ParseAddress(a.Details[mailFrom])

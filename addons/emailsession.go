@@ -100,7 +100,7 @@ type loginAuth struct{ user, password string }
 
 // Start begins, where nobody else can read it.
 func (l *loginAuth) Start(server *smtp.ServerInfo) (string, []byte, error) {
-	if !server.TLS && !loopback(server.Name) {
+	if !server.TLS && !onLoopback(server.Name) {
 		return "", nil, errors.New("unencrypted connection")
 	}
 	return "LOGIN", nil, nil

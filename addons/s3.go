@@ -83,7 +83,7 @@ func (p *S3) Plan(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, error) 
 // no other and the admin allows that.
 func (p *S3) giveKey(place *s3Place, d hop3.AddonDetails) error {
 	if place.accounts != nil {
-		d[s3AccessKey] = "hop3-" + d[s3Bucket] + "-" + randomHex(4)
+		d[s3AccessKey] = "hop3-" + d[s3Bucket] + "-" + s3RandomHex(4)
 		d[s3SecretKey] = password()
 		return nil
 	}
@@ -251,7 +251,7 @@ func bucketName(name string) string {
 	return strings.TrimRight("hop3-"+similar[:min(len(similar), 40)], "-") + "-" + hex.EncodeToString(sum[:4])
 }
 
-func randomHex(bytes int) string {
+func s3RandomHex(bytes int) string {
 	b := make([]byte, bytes)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)

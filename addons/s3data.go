@@ -56,7 +56,7 @@ func (p *S3) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.Inventor
 	if err != nil {
 		return nil, err
 	}
-	out := &writer{to: w}
+	out := &dumpWriter{to: w}
 	inventory, err := s3.Dump(ctx, place.client, a.Details[s3Bucket], out)
 	if out.err != nil {
 		return nil, out.err // not the S3 server's
@@ -64,13 +64,13 @@ func (p *S3) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.Inventor
 	return inventory, place.explain(err)
 }
 
-// writer remembers whose error it was.
-type writer struct {
+// dumpWriter remembers whose error it was.
+type dumpWriter struct {
 	to  io.Writer
 	err error
 }
 
-func (w *writer) Write(b []byte) (int, error) {
+func (w *dumpWriter) Write(b []byte) (int, error) {
 	n, err := w.to.Write(b)
 	if err != nil {
 		w.err = err

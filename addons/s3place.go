@@ -60,7 +60,7 @@ func (p *S3) choose(ctx context.Context, a hop3.Addon) (*s3Place, error) {
 	place.kind = p.server.Setting("HOP3_S3_BACKEND")
 	if place.kind == "" {
 		var err error
-		if place.kind, err = recognise(ctx, place.Endpoint); err != nil {
+		if place.kind, err = recogniseS3(ctx, place.Endpoint); err != nil {
 			return nil, place.explain(err)
 		}
 	}
@@ -111,8 +111,8 @@ func (l *s3Place) open() error {
 	return nil
 }
 
-// recognise asks a server what it is.
-func recognise(ctx context.Context, endpoint string) (string, error) {
+// recogniseS3 asks a server what it is.
+func recogniseS3(ctx context.Context, endpoint string) (string, error) {
 	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/", nil)
 	if err != nil {
 		return "", err
@@ -196,14 +196,14 @@ var (
 	}
 )
 
-// policy is a policy of S3: of an account where nobody is named, otherwise of a
+// s3Policy is a policy of S3: of an account where nobody is named, otherwise of a
 // bucket.
-type policy struct {
+type s3Policy struct {
 	Version   string            `json:"Version"`
 	Statement []json.RawMessage `json:"Statement"`
 }
 
-type statement struct {
+type policyStatement struct {
 	Sid       string         `json:"Sid,omitempty"`
 	Effect    string         `json:"Effect"`
 	Principal *principalList `json:"Principal,omitempty"`
@@ -221,14 +221,14 @@ const (
 	sidObjects = "Hop3Objects"
 )
 
-// statements allow keys, or whose policy it is, to use a bucket.
-func statements(bucket string, keys []string) []json.RawMessage {
+// bucketStatements allow keys, or whose policy it is, to use a bucket.
+func bucketStatements(bucket string, keys []string) []json.RawMessage {
 	var who *principalList
 	if keys != nil {
 		who = &principalList{AWS: slices.Sorted(slices.Values(keys))}
 	}
 	var list []json.RawMessage
-	for _, s := range []statement{
+	for _, s := range []policyStatement{
 		{Sid: sidBucket, Effect: "Allow", Principal: who, Action: bucketActions, Resource: []string{"arn:aws:s3:::" + bucket}},
 		{Sid: sidObjects, Effect: "Allow", Principal: who, Action: objectActions, Resource: []string{"arn:aws:s3:::" + bucket + "/*"}},
 	} {

@@ -195,10 +195,13 @@ func (s *server) end() {
 		syscall.Kill(-pid, syscall.SIGKILL) // with its workers
 	}
 	// The emperor first: it starts again what ends.
-	for _, pid := range append(s.emperors(), s.processes()...) {
+	for _, pid := range slices.Concat(s.emperors(), s.processes(), s.services()) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
+
+// services returns the processes of the servers that addons are on.
+func (s *server) services() []int { return withFile("environ", s.home+"/services/") }
 
 // fronts returns the proxies that stand in front of the server, and those that
 // did.
