@@ -1,6 +1,7 @@
 package addons
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -306,6 +307,98 @@ func TestS3KeepsOthersPolicies(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 	if err := p.Destroy(t.Context(), next); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestS3Given is a bucket that is there, with the key that somebody has made
+// for it; here it is an addon of the server's.
+func TestS3Given(t *testing.T) {
+	s := hop3test.StartVersitygw(t)
+	p := new(S3)
+	if err := p.Open(hop3test.AddonServer{Settings: s3Settings(s)}); err != nil {
+		t.Fatal(err)
+	}
+	of := hop3.Addon{Type: "s3", Name: "there"}
+	var err error
+	if of.Details, err = p.Plan(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Create(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+	without := new(S3)
+	if err := without.Open(hop3test.AddonServer{}); err != nil {
+		t.Fatal(err)
+	}
+	given := map[string][]string{s3Endpoint: {s.Endpoint + "/"}, s3Bucket: {"hop3-there"}, s3AccessKey: {of.Details[s3AccessKey]}}
+	a := hop3.Addon{Type: "s3", Name: "given", Options: given, Details: hop3.AddonDetails{"password": of.Details[s3SecretKey]}}
+	if a.Details, err = without.Plan(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if err := without.Create(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range p.Variables(of) {
+		if got := without.Variables(a)[key]; got != value {
+			t.Errorf("%s is %q, not %q", key, got, value)
+		}
+	}
+	env := without.Variables(a)
+	write := func(key, value string) {
+		t.Helper()
+		if err := s3Write(t.Context(), env, key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds := func(key, want string) {
+		t.Helper()
+		if got, err := s3Read(t.Context(), env, key); err != nil || got != want {
+			t.Errorf("%s is %q, %v; want %q", key, got, err, want)
+		}
+	}
+	write("kept", "first")
+	var dump bytes.Buffer
+	if _, err := without.Dump(t.Context(), a, &dump); err != nil {
+		t.Fatal(err)
+	}
+	write("kept", "second")
+	write("new", "value")
+	err = without.Restore(t.Context(), a, bytes.NewReader(dump.Bytes()[:dump.Len()/2]))
+	if hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), "now holds a part") {
+		t.Errorf("half a dump: %v", err)
+	}
+	holds("new", "value")
+	if err := without.Restore(t.Context(), a, &dump); err != nil {
+		t.Fatal(err)
+	}
+	holds("kept", "first")
+	holds("new", "")
+	if _, err := without.Status(t.Context(), a); err != nil {
+		t.Error(err)
+	}
+	if _, err := without.Rotated(t.Context(), a); hop3.CodeOf(err) != hop3.CodeInvalid {
+		t.Errorf("a rotation: %v", err)
+	}
+	if err := without.Destroy(t.Context(), a); err != nil {
+		t.Error(err)
+	}
+	holds("kept", "first")
+	a.Details[s3SecretKey] = "not-the-secret"
+	if err := without.Create(t.Context(), a); hop3.CodeOf(err) != hop3.CodeUnavailable || !strings.Contains(err.Error(), "Are the endpoint") {
+		t.Errorf("a wrong secret: %v", err)
+	}
+	for option, want := range map[string]string{s3Endpoint: "endpoint is missing", s3Bucket: "bucket is missing", s3AccessKey: "access_key is missing"} {
+		less := maps.Clone(given)
+		delete(less, option)
+		if _, err := without.Plan(t.Context(), hop3.Addon{Options: less, Details: hop3.AddonDetails{"password": "x"}}); hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("without %s: %v", option, err)
+		}
+	}
+	if _, err := without.Plan(t.Context(), hop3.Addon{Options: given}); hop3.CodeOf(err) != hop3.CodeInvalid || !strings.Contains(err.Error(), "--password-stdin") {
+		t.Errorf("without a secret: %v", err)
+	}
+	if err := p.Destroy(t.Context(), of); err != nil {
 		t.Error(err)
 	}
 }

@@ -23,6 +23,10 @@ func (p *S3) Rotated(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, erro
 	if err != nil {
 		return nil, err
 	}
+	if place.kind == kindGiven {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "the key of %s is one that you gave, and Hop3 can make no other", a.ID()).
+			WithHint("Make another key where the bucket is, make an addon with it, attach it and promote it, and destroy this one: the bucket stays.")
+	}
 	d := maps.Clone(a.Details)
 	delete(d, s3Shared)
 	if err := p.giveKey(place, d); err != nil {
@@ -37,7 +41,7 @@ func (p *S3) Rotated(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, erro
 
 // Revoke ends the key that old has, and details have not.
 func (p *S3) Revoke(ctx context.Context, a hop3.Addon, old hop3.AddonDetails) error {
-	if old[s3AccessKey] == a.Details[s3AccessKey] {
+	if old[s3AccessKey] == a.Details[s3AccessKey] || a.Details[s3Backend] == kindGiven {
 		return nil
 	}
 	place, err := p.placeOf(ctx, a.Details)
@@ -88,6 +92,9 @@ func (p *S3) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error {
 		return place.explain(err)
 	} else if !there {
 		return place.explain(minio.ErrorResponse{Code: "NoSuchBucket", Message: a.Details[s3Bucket]})
+	}
+	if place.kind == kindGiven {
+		return place.explain(s3.RestoreWithin(ctx, place.client, a.Details[s3Bucket], r))
 	}
 	return place.explain(s3.Restore(ctx, place.client, a.Details[s3Bucket], place.Region, r))
 }

@@ -37,11 +37,12 @@ type s3Accounts interface {
 	forget(ctx context.Context, bucket string) error
 }
 
-// The kinds of servers that can be told from others.
+// The kinds of servers.
 const (
 	kindMinIO     = "minio"
 	kindVersitygw = "versitygw"
 	kindGeneric   = "generic"
+	kindGiven     = "given" // a bucket that is there, with its key
 )
 
 // choose says where a new addon will be.
@@ -74,6 +75,10 @@ func (p *S3) placeOf(ctx context.Context, d hop3.AddonDetails) (*s3Place, error)
 	}
 	if d[s3Service] != "" {
 		return p.ownPlace(ctx, d[s3Service], false)
+	}
+	if d[s3Backend] == kindGiven {
+		place := &s3Place{kind: kindGiven, Server: appServer(d)}
+		return place, place.open()
 	}
 	place := p.configured()
 	if place.Endpoint == "" {
@@ -139,6 +144,9 @@ func (l *s3Place) explain(err error) error {
 		return err
 	}
 	hinted := *said
+	if l.kind == kindGiven {
+		return hinted.WithHint("Are the endpoint, the bucket and the key right that the addon was made with?")
+	}
 	if l.service != "" {
 		return hinted.WithHint("It is Hop3's own service %s.", l.service)
 	}

@@ -1,6 +1,7 @@
 package addons
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,10 +92,20 @@ func (l *s3Place) await(ctx context.Context, port int, dir hop3.ServiceDir) erro
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			return hop3.Errorf(hop3.CodeUnavailable, "Hop3's own S3 server does not answer: %w", err).WithHint("Its log is %s.", dir.Log)
+			return hop3.Errorf(hop3.CodeUnavailable, "Hop3's own S3 server does not answer: %w", err).WithHint("Its log, %s, ends with: %s", dir.Log, lastLine(dir.Log))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// lastLine is what a log ends with.
+func lastLine(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	line := bytes.TrimSpace(text)
+	return string(line[bytes.LastIndexByte(line, '\n')+1:])
 }
 
 // newOwn settles how a server of our own is run.

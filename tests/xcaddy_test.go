@@ -197,3 +197,20 @@ func TestPluginAddon(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
+
+// TestDocPlugins holds the code of the guide to that of the plug-in it is of.
+func TestDocPlugins(t *testing.T) {
+	var code string
+	for _, name := range []string{"memcached.go", "memcached_test.go"} {
+		text, err := os.ReadFile(filepath.Join("plugin", "memcached", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		code += string(text)
+	}
+	for _, block := range docBlocks(t, "docs/plugins.md") {
+		if block.kind == "go" && !strings.Contains(code, strings.TrimSpace(block.text)) {
+			t.Errorf("docs/plugins.md:%d is not in the plug-in", block.line)
+		}
+	}
+}
