@@ -51,12 +51,16 @@ type App struct {
 	// What sends requests to the apps. Default: this Caddy.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty" caddy:"namespace=hop3.proxies inline_key=proxy"`
 
+	// The providers of addons. Default: all there are.
+	AddonsRaw caddy.ModuleMap `json:"addons,omitempty" caddy:"namespace=hop3.addons"`
+
 	ctx      caddy.Context
 	logger   *zap.Logger
 	config   *serverconfig.Config
 	runtime  runtimeModule
 	proxy    hop3.Proxy // nil: the routing table's
 	builders []hop3.Builder
+	addons   []hop3.AddonProvider
 	core     *core // non-nil: a reference in the pool is held
 	ssh      *sshd.Server
 }
@@ -177,6 +181,29 @@ func (a *App) loadPlugins(ctx caddy.Context) error {
 	default:
 		return fmt.Errorf("the module %T in hop3.proxies is not a proxy", guest)
 	}
+	return a.loadAddons(ctx)
+}
+
+// loadAddons loads the providers of addons, in the order of their names.
+func (a *App) loadAddons(ctx caddy.Context) error {
+	if a.AddonsRaw == nil {
+		a.AddonsRaw = caddy.ModuleMap{}
+		for _, m := range caddy.GetModules("hop3.addons") {
+			a.AddonsRaw[m.ID.Name()] = json.RawMessage("{}")
+		}
+	}
+	guests, err := ctx.LoadModule(a, "AddonsRaw")
+	if err != nil {
+		return fmt.Errorf("loading the addons: %w", err)
+	}
+	byName, _ := guests.(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		provider, ok := byName[name].(hop3.AddonProvider)
+		if !ok || provider.Name() != name {
+			return fmt.Errorf("the module %T in hop3.addons is not a provider of the type %q", byName[name], name)
+		}
+		a.addons = append(a.addons, provider)
+	}
 	return nil
 }
 
@@ -222,6 +249,7 @@ func checkModule(namespace, name, setting string) error {
 // brought up, and opens the SSH listener.
 func (a *App) Start() error {
 	a.core.useBuilders(a.builders)
+	a.core.useAddons(a.addons)
 	if user, ok := a.proxy.(tableUser); ok {
 		user.UseTable(a.core.Table)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
 	"github.com/abilian/hop3/hop3/docker"
+	"github.com/abilian/hop3/hop3/expose"
 	"github.com/abilian/hop3/hop3/failures"
 	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/git"
@@ -32,6 +33,7 @@ import (
 	"github.com/abilian/hop3/hop3/rpc"
 	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/serverconfig"
+	"github.com/abilian/hop3/hop3/services"
 	"github.com/abilian/hop3/hop3/sshd"
 	"github.com/abilian/hop3/hop3/store"
 	"github.com/abilian/hop3/hop3/stream"
@@ -68,13 +70,18 @@ type core struct {
 	hostKeys   hostKeys
 	sshAddress atomic.Pointer[string] // from this host; nil for none
 
-	mu      sync.Mutex
-	started bool
-	lock    *serverconfig.Lock
-	store   *store.DB
-	box     *sandbox.Sandbox // nil until started
-	engine  *docker.Engine   // nil until started
-	host    *http.Server     // of host commands
+	mu       sync.Mutex
+	started  bool
+	lock     *serverconfig.Lock
+	store    *store.DB
+	box      *sandbox.Sandbox   // nil until started
+	engine   *docker.Engine     // nil until started
+	services *services.Services // nil until started
+
+	providers []hop3.AddonProvider
+	exposed   expose.Gate
+
+	host *http.Server // of host commands
 }
 
 // Platform returns the verbs of the server that runs on a home, nil when none
@@ -188,6 +195,9 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 	if user, ok := rt.(containerUser); ok {
 		user.UseContainers(c.engine)
 	}
+	if err := c.openAddons(); err != nil {
+		return err
+	}
 	runtime, err := rt.Open(filepath.Join(home, "run", "native"), box, c.logger.Named("runtime"))
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
@@ -204,19 +214,21 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		return fmt.Errorf("opening what is remembered of failed requests: %w", err)
 	}
 	c.Platform = &platform.Platform{
-		Store:    c.store,
-		Runtime:  runtime,
-		Builders: func() []hop3.Builder { return *c.builders.Load() },
-		Proxy:    proxy,
-		Repos:    c.Repos,
-		Prober:   &ready.Prober{},
-		Auth:     credentials,
-		Files:    disk.Files{},
-		Certs:    c.Keeper,
-		Failures: journal,
-		Notifier: notifier(c.config),
-		Logger:   c.logger,
-		Settings: c.settings(box),
+		Store:     c.store,
+		Runtime:   runtime,
+		Builders:  func() []hop3.Builder { return *c.builders.Load() },
+		Proxy:     proxy,
+		Repos:     c.Repos,
+		Prober:    &ready.Prober{},
+		Auth:      credentials,
+		Files:     disk.Files{},
+		Certs:     c.Keeper,
+		Failures:  journal,
+		Providers: c.providers,
+		Exposer:   &c.exposed,
+		Notifier:  notifier(c.config),
+		Logger:    c.logger,
+		Settings:  c.settings(box),
 	}
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
@@ -323,6 +335,7 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,
+		ExposeSource:     s.Addons["EXPOSE_DEFAULT_SOURCE"],
 		NotIsolated:      box.Isolation(),
 	}
 }
@@ -364,6 +377,11 @@ func (c *core) closeLocked() error {
 		c.closeAccessLog()
 		c.Platform = nil
 		c.platform.Store(nil)
+	}
+	if c.services != nil {
+		c.exposed.Shut()
+		err = errors.Join(err, c.closeAddons())
+		c.services = nil
 	}
 	if c.Repos != nil {
 		err = errors.Join(err, c.Repos.Close())

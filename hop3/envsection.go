@@ -13,9 +13,11 @@ type EnvSection struct {
 	Computed   Env                  // templates over the other variables, set by each deploy
 }
 
-// Reference is a variable whose value is a fact about the app.
+// Reference is a variable whose value is a fact about the app, or about one of
+// its addons.
 type Reference struct {
-	Fact string // FactDomain, FactHostname or FactName
+	Fact string // FactDomain, FactHostname or FactName; of an addon, what AddonFactNames say
+	From string // the addon, "" for a fact about the app
 }
 
 // The facts about an app. That of the domain is missing without one.
@@ -44,6 +46,7 @@ const (
 	OriginManifest  = "hop3.toml" // [env]
 	OriginAppJSON   = "app.json"  // env
 	OriginGenerated = "generated" // a secret that the server made for [env]
+	OriginAddon     = "addon"     // what an attached addon gives
 	OriginDomains   = "[domains]" // HOST_NAME by the manifest
 	OriginReference = "reference" // [env], what the server knows
 	OriginComputed  = "computed"  // [env.computed]

@@ -84,6 +84,15 @@ const (
 	EventWebhookReceived EventKind = "webhook.received"
 	EventWebhookRefused  EventKind = "webhook.refused"
 
+	EventAddonCreated   EventKind = "addon.created"
+	EventAddonDestroyed EventKind = "addon.destroyed"
+	EventAddonFailed    EventKind = "addon.failed"
+	EventAddonAttached  EventKind = "addon.attached"
+	EventAddonDetached  EventKind = "addon.detached"
+	EventAddonRotated   EventKind = "addon.rotated"
+	EventAddonChanged   EventKind = "addon.changed" // its data, or who can reach it
+	EventAddonRevealed  EventKind = "addon.revealed"
+
 	EventCanaryEnded EventKind = "canary.ended"
 	EventCronRun     EventKind = "cron.run" // by hand
 	EventCronFailed  EventKind = "cron.failed"
@@ -165,6 +174,14 @@ var eventKinds = []EventKindInfo{
 	{EventWebhookChanged, SeverityInfo, "an app's webhook was made, removed, or got another secret"},
 	{EventWebhookReceived, SeverityInfo, "a git host's message begins a deploy"},
 	{EventWebhookRefused, SeverityWarning, "a message's signature was wrong; many are counted in one event"},
+	{EventAddonCreated, SeverityInfo, "an addon was made"},
+	{EventAddonDestroyed, SeverityWarning, "an addon was destroyed, with its data"},
+	{EventAddonFailed, SeverityError, "an addon could not be made, removed or rotated"},
+	{EventAddonAttached, SeverityInfo, "an addon was attached to an app"},
+	{EventAddonDetached, SeverityInfo, "an addon was detached from an app"},
+	{EventAddonRotated, SeverityInfo, "an addon and its apps have other credentials"},
+	{EventAddonChanged, SeverityWarning, "data of an addon were restored, imported or flushed, or who can reach it changed"},
+	{EventAddonRevealed, SeverityInfo, "somebody was shown the credentials or data of an addon"},
 	{EventCanaryEnded, SeverityInfo, "a release that was tried out was promoted or aborted by hand"},
 	{EventCronRun, SeverityInfo, "a cron entry was run by hand"},
 	{EventCronFailed, SeverityError, "a cron entry failed"},

@@ -79,6 +79,7 @@ const (
 	ReleaseRedeploy ReleaseKind = "redeploy" // the live commit, built again
 	ReleaseFetch    ReleaseKind = "fetch"    // from the app's source repository
 	ReleaseHTTP     ReleaseKind = "http"
+	ReleaseAddon    ReleaseKind = "addon" // attached, detached, or with other credentials
 )
 
 // ReleaseStatus is where a release is in its life.

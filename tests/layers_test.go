@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"hop3/ready":        {"hop3", "hop3/procfs"},
 	"hop3/routing":      {"hop3"},
 	"hop3/front":        {"hop3", "hop3/procfs", "hop3/routing"},
+	"hop3/s3":           {"hop3"},
 	"hop3/serverconfig": {"hop3", "hop3/idn"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
@@ -60,10 +61,12 @@ var mayImport = map[string][]string{
 	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.
-	"addons":          {"hop3"},
+	"addons":          {"hop3", "hop3/s3"},
 	"toolchains":      {"hop3"},
 	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor", "uwsgi/vassal"},
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
+	"hop3/expose":     {"hop3"},
+	"hop3/services":   {"hop3", "hop3/sandbox", "hop3/supervisor"},
 	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},
 	"hop3/notify":     {"hop3", "hop3/api"},
@@ -74,7 +77,8 @@ var mayImport = map[string][]string{
 	"hop3/traefik":    {"hop3", "hop3/front"},
 
 	// The conformance suites of the interfaces of L0.
-	"hop3/hop3test": {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs", "hop3/sandbox"},
+	"hop3/hop3test":              {"hop3", "hop3/build", "hop3/manifest", "hop3/procfs", "hop3/sandbox"},
+	"hop3/services/servicestest": {"hop3/hop3test", "hop3/sandbox", "hop3/services", "hop3/supervisor"},
 
 	// L2: the verbs.
 	"hop3/platform": {"hop3", "hop3/cron", "hop3/env", "hop3/idn", "hop3/manifest"},

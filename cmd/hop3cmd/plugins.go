@@ -4,6 +4,7 @@ package hop3cmd
 import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	_ "github.com/abilian/hop3/addons"
 	_ "github.com/abilian/hop3/caddymodules"
 	_ "github.com/abilian/hop3/hop3/build"
 	_ "github.com/abilian/hop3/hop3/docker"

@@ -37,6 +37,8 @@ type Extra struct {
 	// Repository is a tar.gz in base64. A server takes it out of the request
 	// while reading, so it is empty there.
 	Repository string `json:"repository,omitempty"`
+	// ImportData is the input of a command in base64, likewise.
+	ImportData string `json:"import_data,omitempty"`
 }
 
 // Verbosity is a level of output; what is not a number counts as normal.

@@ -32,7 +32,7 @@ func (l Limits) orStandard() Limits {
 	}
 }
 
-// Archive is an uploaded tar.gz, kept in a temporary file until Close. It is
+// Archive is an upload, mostly a tar.gz, kept in a temporary file until Close. It is
 // what platform.Source asks for.
 type Archive struct {
 	path   string
@@ -68,6 +68,9 @@ func (a *Archive) Close() error {
 	}
 	return nil
 }
+
+// Content opens what was uploaded, as it came. The caller closes it.
+func (a *Archive) Content() (io.ReadCloser, error) { return os.Open(a.path) }
 
 // Describe says nothing: an upload has no commit.
 func (a *Archive) Describe(context.Context) (hop3.Release, error) { return hop3.Release{}, nil }

@@ -135,9 +135,17 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	}
 	_, deploys := match(followed, words)
 	streaming := deploys > 0 || slices.Contains(words, "--wait")
-	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: streaming}, nil)
+	input, removeInput, err := p.input(ctx, words)
 	if err != nil {
 		return err
+	}
+	defer removeInput()
+	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: streaming}, input)
+	if err != nil {
+		return err
+	}
+	if len(words) > 1 && words[0] == "addon" && words[1] == "exists" && !p.flags.json {
+		return existence(res)
 	}
 	if n := len(res.Items); deploys == 0 && n > 0 && res.Items[n-1].T == api.KindStream {
 		stream := res.Items[n-1].StreamID
@@ -148,6 +156,19 @@ func (p *program) remote(ctx context.Context, words []string) error {
 		return p.follow(ctx, c, stream)
 	}
 	return p.showOrFollow(ctx, c, res)
+}
+
+// existence makes an exit status of an answer to `addon exists`: 0, or 1 when
+// there is none.
+func existence(res client.Result) error {
+	for _, item := range res.Items {
+		if exists, ok := item.Data.(map[string]any)["exists"].(bool); ok && exists {
+			return nil
+		} else if ok {
+			return exitWith(1)
+		}
+	}
+	return exitWith(api.ExitUsage)
 }
 
 // showOrFollow prints an answer, or what a deploy that it began does.

@@ -15,12 +15,13 @@ var scoped = set(
 	"domains list", "domains add", "domains remove", "domains set", "domains clear", "git setup", "cert add", "cert remove",
 	"app source", "app fetch",
 	"app access", "app grant", "app revoke", "app transfer",
+	"addon attach", "addon detach", "addon promote",
 	"preview list", "preview remove", "preview extend", "preview on", "preview off",
 	"webhook create", "webhook show", "webhook rotate", "webhook remove", "webhook log",
 )
 
 // optional are the commands to which only an --app that was given belongs.
-var optional = set("top", "app top", "app create", "app launch", "cert list", "cert status", "cert renew", "why", "events")
+var optional = set("top", "app top", "app create", "app launch", "cert list", "cert status", "cert renew", "why", "events", "addon list", "addons")
 
 // forceOwn are the commands with a --force of their own, which says more than
 // not to ask.

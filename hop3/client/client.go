@@ -92,6 +92,7 @@ func tlsConfig(c Config) (*tls.Config, error) {
 type Archive struct {
 	Content io.Reader
 	Size    int64
+	Data    bool // not a source, but the input of a command
 }
 
 // Result is what a command answered.
@@ -139,7 +140,11 @@ const placeholder = "@archive@"
 // encode returns the request's body and its length. The archive is encoded
 // while it is sent.
 func encode(args []string, extra api.Extra, archive *Archive) (io.Reader, int64, error) {
-	if archive != nil {
+	switch {
+	case archive == nil:
+	case archive.Data:
+		extra.ImportData = placeholder
+	default:
 		extra.Repository = placeholder
 	}
 	text, err := json.Marshal(api.Request{

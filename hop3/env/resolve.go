@@ -15,6 +15,11 @@ type Request struct {
 	Stored  hop3.Env // set by users, or kept from an earlier deploy
 	Given   hop3.Env // set for this deploy, over what is stored
 	File    hop3.Env // of the source's ENV file, below what is stored
+	// Addons are the variables that attached addons give. They hide those set
+	// by users. AddonFacts are what references to addons refer to, by the
+	// addon's name, a dot and the key.
+	Addons     hop3.Env
+	AddonFacts map[string]string
 	// Origins says where the stored values come from, as the last deploy left
 	// it; what it does not know was set by users.
 	Origins map[string]string
@@ -60,6 +65,7 @@ func Resolve(q Request) (Resolved, error) {
 		}
 	}
 	r.lay(q.Given, hop3.OriginConfig)
+	r.lay(q.Addons, hop3.OriginAddon)
 	section := q.Section
 	for _, key := range section.Static.Keys() {
 		value := section.Static[key]
@@ -94,7 +100,7 @@ func Resolve(q Request) (Resolved, error) {
 	if q.Server != nil {
 		r.lay(q.Server(r.Env), hop3.OriginServer)
 	}
-	if err := r.refer(section.References, q.Facts); err != nil {
+	if err := r.refer(section.References, q); err != nil {
 		return Resolved{}, err
 	}
 	if err := r.compute(section.Computed); err != nil {
@@ -159,20 +165,57 @@ func (r *Resolved) missing(required map[string]string) error {
 }
 
 // refer sets the variables that are facts.
-func (r *Resolved) refer(references map[string]hop3.Reference, facts Facts) error {
+func (r *Resolved) refer(references map[string]hop3.Reference, q Request) error {
 	if len(references) == 0 {
 		return nil
 	}
-	known := facts(r.Env)
+	known := q.Facts(r.Env)
 	for _, key := range slices.Sorted(maps.Keys(references)) {
-		value, ok := known[references[key].Fact]
-		if !ok {
-			return hop3.Errorf(hop3.CodeInvalid, "[env] %s refers to '%s', which the app does not have", key, references[key].Fact).
+		ref := references[key]
+		value, ok := known[ref.Fact]
+		if ref.From != "" {
+			value, ok = q.addonFact(ref)
+		}
+		switch {
+		case ok:
+			r.set(key, value, hop3.OriginReference)
+		case ref.From != "":
+			return q.noAddonFact(key, ref)
+		default:
+			return hop3.Errorf(hop3.CodeInvalid, "[env] %s refers to '%s', which the app does not have", key, ref.Fact).
 				WithHint("It has: %s. A domain is given by [domains] or `hop3 env set HOST_NAME=…`.", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
-		r.set(key, value, hop3.OriginReference)
 	}
 	return nil
+}
+
+// addonFact returns a fact about an addon; its names are of any case.
+func (q Request) addonFact(ref hop3.Reference) (string, bool) {
+	for name, value := range q.AddonFacts {
+		if addon, key, _ := strings.Cut(name, "."); addon == ref.From && strings.EqualFold(key, ref.Fact) {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+func (q Request) noAddonFact(variable string, ref hop3.Reference) error {
+	addons, keys := map[string]bool{}, []string{}
+	for _, name := range slices.Sorted(maps.Keys(q.AddonFacts)) {
+		addon, key, _ := strings.Cut(name, ".")
+		if addons[addon] = true; addon == ref.From {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) > 0 {
+		return hop3.Errorf(hop3.CodeInvalid, "[env] %s refers to '%s' of the addon '%s', which has no such thing", variable, ref.Fact, ref.From).
+			WithHint("It has: %s.", strings.Join(keys, ", "))
+	}
+	err := hop3.Errorf(hop3.CodeInvalid, "[env] %s refers to the addon '%s', which the app does not have", variable, ref.From)
+	if len(addons) == 0 {
+		return err.WithHint("It has none: declare it in [[addons]], or attach one with `hop3 addon attach`.")
+	}
+	return err.WithHint("It has: %s.", strings.Join(slices.Sorted(maps.Keys(addons)), ", "))
 }
 
 // compute expands the templates, those that others mention first.

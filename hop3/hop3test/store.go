@@ -47,6 +47,7 @@ type Database interface {
 
 	CronDatabase
 	WebhookDatabase
+	AddonDatabase
 	RightsDatabase
 	EventDatabase
 	NoticeDatabase
@@ -86,6 +87,7 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"a turn is taken once", (*storeStory).oneTurn},
 		{"the history of cron runs is bounded", (*storeStory).cronHistory},
 		{"a message of a git host is taken once", (*storeStory).deliveries},
+		{"addons outlive apps, and go when none has them", (*storeStory).addons},
 		{"an event is stored with its change or not at all", (*storeStory).eventsOfChanges},
 		{"events are found", (*storeStory).eventQueries},
 		{"events stay what they were", (*storeStory).eventChain},

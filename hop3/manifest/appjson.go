@@ -22,6 +22,7 @@ type appJSON struct {
 	formation  map[string]int // process type -> instances
 	health     hop3.HealthCheck
 	cron       []hop3.CronEntry
+	addons     []hop3.AddonRequest
 	warnings   []string
 }
 
@@ -164,7 +165,13 @@ func (a *appJSON) readCron(t *table) {
 	}
 }
 
-// readAddons refuses addons, as [[addons]] of hop3.toml are.
+// herokuAddons are the addons of Heroku's market that Hop3 has something for.
+var herokuAddons = map[string]string{
+	"heroku-postgresql": "postgres", "heroku-redis": "redis", "heroku-key-value-store": "redis", "rediscloud": "redis", "redistogo": "redis",
+	"jawsdb": "mysql", "jawsdb-maria": "mysql", "cleardb": "mysql", "stackhero-mariadb": "mysql", "bucketeer": "s3",
+}
+
+// readAddons takes the addons by what they are here, whatever their plan.
 func (a *appJSON) readAddons(t *table) {
 	v, declared := t.get("addons")
 	list, isList := v.([]any)
@@ -173,14 +180,24 @@ func (a *appJSON) readAddons(t *table) {
 	}
 	for i, item := range list {
 		path := append(t.at("addons"), strconv.Itoa(i))
-		switch item := item.(type) {
-		case string:
-			t.doc.fail(path, "'%s': %s", cut(item), noAddons)
-		case map[string]any:
-			plan, _ := item["plan"].(string)
-			t.doc.fail(path, "'%s': %s", cut(plan), noAddons)
-		default:
+		plan, isText := item.(string)
+		if more, detailed := item.(map[string]any); detailed {
+			plan, isText = more["plan"].(string)
+		}
+		name, _, _ := strings.Cut(plan, ":")
+		kind := herokuAddons[name]
+		if slices.Contains(addonTypes, name) {
+			kind = name
+		}
+		switch {
+		case !isText:
 			t.doc.fail(path, "expected the name of an addon, found %s", kindOf(item))
+		case kind == "":
+			t.doc.fail(path, "'%s': Hop3 has no such addon. It has %s: set the variables that the app expects with `hop3 env set`, and take this out", cut(plan), strings.Join(addonTypes, ", "))
+		case byHand[kind] != "":
+			t.doc.fail(path, "'%s' cannot be declared: %s", cut(plan), byHand[kind])
+		case !slices.ContainsFunc(a.addons, func(r hop3.AddonRequest) bool { return r.Type == kind }):
+			a.addons = append(a.addons, hop3.AddonRequest{Type: kind, Options: map[string][]string{}})
 		}
 	}
 }
@@ -210,6 +227,11 @@ func (a *appJSON) under(m *Manifest) {
 		maps.Copy(m.Env.Generated, generated)
 	}
 	m.PostDeploy = a.postDeploy
+	for _, addon := range a.addons {
+		if !slices.ContainsFunc(m.Addons, func(r hop3.AddonRequest) bool { return r.Type == addon.Type }) {
+			m.Addons = append(m.Addons, addon)
+		}
+	}
 	m.Warnings = append(m.Warnings, a.warnings...)
 	m.Health = healthUnder(m.Health, a.health)
 	switch {

@@ -103,8 +103,8 @@ func TestAppJSON_MistakesAreNamedTogetherWithTheirLines(t *testing.T) {
   "formation": {"web": {"quantity": "2"}, "a b": {}},
   "healthchecks": {"web": [{"path": "health", "type": "startpu", "attempts": 0}]},
   "cron": [{"command": "x", "schedule": "61 * * * *"}, {"schedule": "@daily"}],
-  "addons": ["heroku-postgresql:mini",
-    {"plan": "heroku-redis"}, 3]
+  "addons": ["papertrail:mini",
+    {"plan": "email"}, 3]
 }`})
 	for _, want := range []string{
 		"Invalid app.json configuration:",
@@ -122,8 +122,8 @@ func TestAppJSON_MistakesAreNamedTogetherWithTheirLines(t *testing.T) {
 		"healthchecks -> web -> 0 -> attempts (line 12): 0 is not between",
 		"cron -> 0 -> schedule (line 13): Invalid cron pattern: \"61\" is not a minute",
 		"cron -> 1 (line 13): 'command' is missing",
-		"addons -> 0 (line 14): 'heroku-postgresql:mini': this server has no addons",
-		"addons -> 1 (line 15): 'heroku-redis': this server has no addons",
+		"addons -> 0 (line 14): 'papertrail:mini': Hop3 has no such addon. It has postgres, mysql",
+		"addons -> 1 (line 15): 'email' cannot be declared: it needs the password",
 		"addons -> 2 (line 15): expected the name of an addon, found an integer",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -116,12 +116,14 @@ var descriptions = map[string]string{
 
 	"addons":              "A database or another service.",
 	"addons.type":         "Its type: postgres, mysql, redis, s3, email.",
-	"addons.name":         "Its name; the app's unless said.",
+	"addons.name":         "Its name; <app>-<type> unless said.",
 	"addons.extensions":   "Extensions of PostgreSQL.",
+	"addons.dedicated":    "A server of its own, not shared with other addons.",
 	"provider":            "The name of old of [[addons]].",
 	"provider.type":       "See [[addons]].",
 	"provider.name":       "See [[addons]].",
 	"provider.extensions": "See [[addons]].",
+	"provider.dedicated":  "See [[addons]].",
 
 	"volumes":                "A directory that all releases find in the same place.",
 	"volumes.name":           "What it is called.",

@@ -48,6 +48,9 @@ type Manifest struct {
 	Scaling map[string]hop3.Scaling
 	// Cron is what runs at certain times, every entry with a name.
 	Cron []hop3.CronEntry
+	// Addons are the databases and other services that the app has. One
+	// without a name is the app's own of its type.
+	Addons []hop3.AddonRequest
 	// Volumes are directories that all releases share.
 	Volumes []hop3.Volume
 	// Admin and Probe are the accounts the app asks for; nil for none.

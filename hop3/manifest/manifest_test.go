@@ -210,7 +210,7 @@ KEY = "ghp_0123456789"
 DB = "postgres://u:p@host/db"
 1BAD = "x"
 S = { generate = "magic" }
-R = { from = "db", key = "URL" }
+R = { from = "db" }
 [domains]
 list = ["a b"]
 [limit]
@@ -228,7 +228,7 @@ list = ["a b"]
 		"  - env -> DB (line 15): this looks like a secret (a URL with a password)",
 		"  - env -> 1BAD (line 16): ",
 		"  - env -> S -> generate (line 17): \"magic\" is not one of hex",
-		"  - env -> R (line 18): references ({ from = … }) are not supported yet",
+		"  - env -> R (line 18): 'key' is missing",
 		"  - domains -> list (line 20): \"a b\" is not a valid host name",
 		"  - limit (line 21): Unknown field 'limit'; did you mean 'limits'?",
 		"https://hop3.cloud/reference/config/",

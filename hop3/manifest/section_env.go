@@ -121,12 +121,12 @@ var facts = []string{hop3.FactDomain, hop3.FactHostname, hop3.FactName}
 // reference is a variable whose value the server knows.
 func (t *table) reference() hop3.Reference {
 	defer t.done()
-	t.text("from")
+	from := t.text("from")
 	t.flag("external_ip")
-	t.text("key")
-	if _, ok := t.values["from"]; ok {
-		t.doc.fail(t.path, "references ({ from = … }) are not supported yet: they are to an addon, and %s", noAddons)
-		return hop3.Reference{}
+	key := t.text("key")
+	if from != "" {
+		t.required("key")
+		return hop3.Reference{From: from, Fact: key}
 	}
 	if _, ok := t.values["external_ip"]; ok {
 		t.doc.fail(t.path, "references ({ external_ip = … }) are not supported yet: set the variable with `hop3 env set`")

@@ -47,6 +47,10 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	if err := p.checkFirewall(ctx, r.WAF); err != nil { // of a rollback too
 		return nil, err
 	}
+	if r, err = p.refreshAddons(ctx, r); err != nil {
+		return nil, err
+	}
+	a.release = r
 	if err := p.claimPorts(ctx, app, r.Ports); err != nil {
 		return nil, err
 	}
@@ -285,9 +289,6 @@ func (p *Platform) launch(r hop3.Release) hop3.Launch {
 		Limits: r.Limits, AppDir: p.appDir(r.App),
 		Writable: []string{p.dataDir(r.App), p.volumesDir(r.App)},
 		Volumes:  mounted(r.Volumes),
-	}
-	if r.Artifact.Container != nil {
-		p.contain(&l, r)
 	}
 	if r.Artifact.Container != nil {
 		p.contain(&l, r)

@@ -14,5 +14,6 @@ func (p *Platform) Begin() {
 	p.Go("event log", p.tendEvents)
 	p.Go("notices", p.sendNotices)
 	p.Go("crashes", p.watchCrashes)
+	p.Go("addons", p.tendAddons)
 	p.happened(event(p.tasks.ctx, hop3.EventServerStarted, "", "the server started"))
 }

@@ -53,6 +53,7 @@ func (p *Platform) Deploy(ctx context.Context, who Actor, req DeployRequest) (ho
 		if undoErr := p.undoCreated(context.WithoutCancel(ctx), req.App); undoErr != nil {
 			p.Logger.Warn("undoing a deploy of nothing", zap.String("app", req.App), zap.Error(undoErr))
 		}
+		p.unprovision(context.WithoutCancel(ctx), req.App)
 	}
 	return hop3.Release{}, err
 }
@@ -125,6 +126,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		return nil, err
 	}
 	if app, err = p.makeAccounts(ctx, app, m); err != nil {
+		return nil, err
+	}
+	if err := p.provision(ctx, who, app, m.Addons, req.Out); err != nil {
 		return nil, err
 	}
 	resolved, err := p.resolveEnv(ctx, app, m, req.Env)

@@ -23,8 +23,16 @@ func (p *Platform) resolveEnv(ctx context.Context, app hop3.App, m *manifest.Man
 	if err != nil {
 		return env.Resolved{}, err
 	}
+	addons, err := p.addonEnv(ctx, app.Name)
+	if err != nil {
+		return env.Resolved{}, err
+	}
+	known, err := p.addonFacts(ctx, app.Name)
+	if err != nil {
+		return env.Resolved{}, err
+	}
 	return env.Resolve(env.Request{
-		Section: m.Env, Stored: app.Env, Given: given, File: file, Origins: origins,
+		Section: m.Env, Stored: app.Env, Given: given, File: file, Origins: origins, Addons: addons, AddonFacts: known,
 		Domains: m.Domains, DomainsOverride: m.DomainsOverride,
 		Server: func(vars hop3.Env) hop3.Env {
 			return p.serverEnv(p.hostsOf(app.Name, vars), m.AllowHTTP).Merge(accountVariables(app, m))

@@ -38,7 +38,7 @@ func switchEvents(ctx context.Context, old, r hop3.Release) []hop3.Event {
 	}
 	switch {
 	case r.Status == hop3.ReleaseReady: // `releases switch`
-	case r.Kind == hop3.ReleaseEnv, r.Kind == hop3.ReleaseScale, r.Kind == hop3.ReleaseHTTP:
+	case r.Kind == hop3.ReleaseEnv, r.Kind == hop3.ReleaseScale, r.Kind == hop3.ReleaseHTTP, r.Kind == hop3.ReleaseAddon:
 		e := configChanged(ctx, r.App, changes)
 		e.Release = r.Number
 		return []hop3.Event{e, switched}

@@ -34,6 +34,10 @@ type Platform struct {
 	Notifier Notifier
 	Firewall Firewall // nil where the proxy has none
 	Failures Failures // nil: no request that failed is remembered
+	// Providers are those of addons, in the order of their types.
+	Providers []hop3.AddonProvider
+	// Exposer lets the network reach addons; nil: nothing does.
+	Exposer  Exposer
 	Logger   *zap.Logger
 	Settings Settings
 
@@ -59,6 +63,8 @@ type Platform struct {
 	diskLow   atomic.Bool
 	existence existence
 	expiry    expiry
+
+	addonsTried triedReleases
 }
 
 // Settings are the server's settings that the verbs need.
@@ -99,7 +105,9 @@ type Settings struct {
 	// the last that $PORT can be.
 	ServerPorts map[int]string
 	AppPorts    [2]int
-	PortsStrict bool // refuse ports whose source nobody enforces
+	// ExposeSource is who may reach an exposed addon when nobody says.
+	ExposeSource string
+	PortsStrict  bool // refuse ports whose source nobody enforces
 	// NotIsolated says why apps are not isolated; nil when they are.
 	NotIsolated error
 }
@@ -164,6 +172,7 @@ type Store interface {
 	Deliveries
 	EventLog
 	Notices
+	AddonStore
 
 	Networks(ctx context.Context) ([]hop3.Network, error) // ordered by name
 	// SetNetwork stores a network, in place of the one of this name.

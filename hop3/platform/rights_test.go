@@ -26,6 +26,7 @@ var unasked = map[string]string{
 	"Networks": "everybody may name a network in a hop3.toml", "ReconcileBans": "changes nothing that is stored", "SaveBan": "the firewall",
 	"Figures": "the server's own figures", "Deploys": "the server's own figures", "LogDir": "reads nothing", "WhyURL": "reads nothing",
 	"CertificateOutcome": "the keeper of certificates", "Revealed": "notes what its caller showed", "RefusedDelivery": "notes what was refused",
+	"AddonTypes":          "says what the server has",
 	"WaitForCertificates": "its hosts are those of a domain change",
 }
 
@@ -84,7 +85,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 		w.must(w.Store.SetMember(t.Context(), hop3.DefaultTeam, hop3.Member{Username: name}))
 	}
 	w.must(w.Store.SetGrant(t.Context(), hop3.Grant{App: "blog", User: "viewer", Role: hop3.RoleViewer}))
-	reads := strings.Fields("AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why")
+	reads := strings.Fields("Addons AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why")
 	verbs := reflect.TypeFor[*Platform]()
 	asked := 0
 	for i := range verbs.NumMethod() {
@@ -116,7 +117,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 }
 
 // notAboutApps are the verbs whose first text is not the name of an app.
-var notAboutApps = strings.Fields("AddNetwork Network RemoveNetwork AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User")
+var notAboutApps = strings.Fields("AddNetwork CreateAddon DestroyAddon FindAddon RotateAddon Network RemoveNetwork AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken RevokeTokens SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User")
 
 // call calls a verb about an app with zero values for all the rest; it reports
 // false for a verb that is about none.

@@ -25,6 +25,7 @@ type running struct {
 	mu       sync.Mutex
 	apps     map[string]*awake
 	draining map[hop3.ReleaseID]int // releases that stop once their requests are done
+	drained  chan struct{}          // closed when one of them has; nil while nobody waits
 	troubles map[string]string      // of apps that are asleep: why the last wake failed
 	probes   chan struct{}          // holds a value for each health check under way
 
@@ -187,8 +188,36 @@ func (s *running) drains(id hop3.ReleaseID) (done func()) {
 		defer s.mu.Unlock()
 		if s.draining[id]--; s.draining[id] == 0 {
 			delete(s.draining, id)
+			if s.drained != nil {
+				close(s.drained)
+				s.drained = nil
+			}
 		}
 	})
+}
+
+// awaitDrains waits until no release of an app is draining.
+func (s *running) awaitDrains(ctx context.Context, app string) error {
+	for {
+		s.mu.Lock()
+		busy := false
+		for id := range s.draining {
+			busy = busy || id.App == app
+		}
+		if s.drained == nil {
+			s.drained = make(chan struct{})
+		}
+		ended := s.drained
+		s.mu.Unlock()
+		if !busy {
+			return nil
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 func (s *running) isDraining(id hop3.ReleaseID) bool {

@@ -99,9 +99,11 @@ type splitter struct {
 	wanted bool   // a string here is the archive
 }
 
-// The archive is {"params": {"extra_args": {"repository": "…"}}}.
+// The upload is {"params": {"extra_args": {"repository": "…"}}}, or is called
+// import_data where it is no source.
 const (
-	uploadKey   = "repository"
+	sourceKey   = "repository"
+	importKey   = "import_data"
 	uploadDepth = 3
 )
 
@@ -134,7 +136,7 @@ func (s *splitter) structure(c byte) {
 	case ' ', '\t', '\r', '\n':
 		return
 	case ':':
-		s.wanted = s.depth == uploadDepth && s.last == uploadKey
+		s.wanted = s.depth == uploadDepth && (s.last == sourceKey || s.last == importKey)
 		s.last = ""
 		return
 	case '{', '[':

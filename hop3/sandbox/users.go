@@ -42,13 +42,14 @@ func (s *Sandbox) user(appDir string) (int, error) {
 	return uid, own(fd, dirOwner{os.Geteuid(), uid, 0o750})
 }
 
-// freeUser returns a user that no app has, nor anybody on this machine. They
+// freeUser returns a user that no app or service has, nor anybody on this
+// machine. They
 // go round, so that an app does not get the one of an app just deleted.
 func (s *Sandbox) freeUser(apps string) (int, error) {
 	used := map[int]bool{s.last: true} // the trial's
-	for _, dir := range []string{apps, "/proc"} {
+	for _, dir := range []string{apps, filepath.Join(s.home, "apps"), filepath.Join(s.home, "services"), "/proc"} {
 		entries, err := os.ReadDir(dir)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, err
 		}
 		for _, e := range entries {

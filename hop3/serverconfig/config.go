@@ -99,6 +99,10 @@ type Config struct {
 	MaxExtractedSize   int64 // bytes
 	MaxArchiveMembers  int
 
+	// Addons are the settings of the providers of addons, by name; some are
+	// secrets.
+	Addons map[string]string
+
 	LogLevel string // debug, info, warn or error
 	ACME     ACME
 	Operator string // the address of who runs the server; that of ACME unless set

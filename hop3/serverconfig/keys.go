@@ -244,11 +244,10 @@ var keys = append([]key{
 	{name: "CERTIFICATE_STORAGE", show: hidden,
 		set: to(func(c *Config) *string { return &c.ACME.Storage }, optional(storage)),
 		doc: "where several servers for the same domains share their certificates: a directory, or a storage module as a JSON object"},
-}, inert(
+}, append(addonKeys(), inert(
 	"HOP3_USER", "MODE", "HOP3_DEBUG", "HOP3_UNSAFE", "HOP3_SKIP_CONFIG_VALIDATION",
-	"EXPOSE_DEFAULT_SOURCE", "CATALOG_SOURCE_URL",
-	"HOP3_EXTRA_PG_EXTENSIONS", "HOP3_S3_BACKEND",
-)...)
+	"CATALOG_SOURCE_URL",
+)...)...)
 
 // inert are the keys of Hop3 (Python) that change nothing here: a file that
 // has them still loads.

@@ -56,7 +56,7 @@ func (s *Supervisor) familyOf(records ...record) family {
 		containers: make(map[string]int), engine: s.options.Containers, remove: s.removeContainers}
 	for _, r := range records {
 		f.markers[r.Marker] = true
-		f.groups = append(f.groups, r.group())
+		f.groups = append(f.groups, s.groupOf(&r))
 		if r.Container != "" {
 			f.containers[r.Container] = r.PID
 		}

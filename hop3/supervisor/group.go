@@ -24,11 +24,22 @@ const (
 )
 
 // releaseGroup is the control group of a release, which its limits are set on.
-func releaseGroup(id hop3.ReleaseID) string { return fmt.Sprintf("apps/%s/%d", id.App, id.Number) }
+func (s *Supervisor) releaseGroup(id hop3.ReleaseID) string {
+	return fmt.Sprintf("%s/%s/%d", s.options.Kind, id.App, id.Number)
+}
 
-// group is the control group of the instance, below its release's.
-func (r *record) group() string {
-	return fmt.Sprintf("%s/%s.%d", releaseGroup(r.id()), r.Type, r.Ordinal)
+// groupOf is the control group of an instance, below its release's.
+func (s *Supervisor) groupOf(r *record) string {
+	return fmt.Sprintf("%s/%s.%d", s.releaseGroup(r.id()), r.Type, r.Ordinal)
+}
+
+// owner is the name by which the sandbox knows whose processes they are. A
+// service and an app of the same name are two: no app's has a '.'.
+func (s *Supervisor) owner(id hop3.ReleaseID) string {
+	if s.options.Kind == apps {
+		return id.App
+	}
+	return id.App + "." + s.options.Kind
 }
 
 // prepare makes the place ready where processes of the launch run.
@@ -37,13 +48,13 @@ func (s *Supervisor) prepare(l *hop3.Launch, group, capped string) (*sandbox.Pla
 		return nil, nil
 	}
 	spec := sandbox.Spec{
-		App: l.ID.App, Group: group, Capped: capped, Limits: l.Limits,
+		App: s.owner(l.ID), Group: group, Capped: capped, Limits: l.Limits,
 		AppDir: l.AppDir, Writable: l.Writable, ReadOnly: l.ReadOnly, Dir: l.Dir, Volumes: l.Volumes,
 	}
 	if l.Container != nil {
 		// The engine's client has the server's rights, which the engine asks
 		// for, and runs nothing of the app's. The engine sets the limits.
-		spec = sandbox.Spec{App: l.ID.App, Group: group, Capped: capped}
+		spec = sandbox.Spec{App: s.owner(l.ID), Group: group, Capped: capped}
 	}
 	plan, err := s.options.Sandbox.Prepare(spec)
 	if err != nil {
@@ -177,9 +188,9 @@ func (s *Supervisor) forget(ctx context.Context, children ...Child) error {
 
 // Usage implements hop3.UsageMeter by the control groups.
 func (s *Supervisor) Usage(id hop3.ReleaseID, processType string, ordinal int) (hop3.Usage, bool) {
-	group := "apps/" + id.App
+	group := s.options.Kind + "/" + id.App
 	if id.Number != 0 {
-		group = releaseGroup(id)
+		group = s.releaseGroup(id)
 	}
 	if processType != "" {
 		group = fmt.Sprintf("%s/%s.%d", group, processType, ordinal)

@@ -46,7 +46,7 @@ func (s *Supervisor) newInstance(l *hop3.Launch, p hop3.Process, ordinal int) *i
 		rec.Container = containerName(l.ID, p.Type, ordinal)
 	}
 	return &instance{
-		s: s, launch: l, process: p, ordinal: ordinal, marker: rec.Marker, group: rec.group(),
+		s: s, launch: l, process: p, ordinal: ordinal, marker: rec.Marker, group: s.groupOf(&rec),
 		done:  make(chan struct{}),
 		state: hop3.InstanceStopped,
 		rec:   rec,

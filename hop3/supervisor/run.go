@@ -67,7 +67,9 @@ func (s *Supervisor) Run(ctx context.Context, launch hop3.Launch, cmd hop3.OneOf
 // name begins with '%': a one-off is no instance, and Stop leaves it alone.
 const oneOffPrefix = "%run-"
 
-func oneOffGroup(app, id string) string { return fmt.Sprintf("apps/%s/run-%s", app, id) }
+func (s *Supervisor) oneOffGroup(app, id string) string {
+	return fmt.Sprintf("%s/%s/run-%s", s.options.Kind, app, id)
+}
 
 func (s *Supervisor) oneOffFamily(marker, group, container string) family {
 	f := s.familyOf(record{Marker: marker, Container: container})
@@ -90,7 +92,7 @@ func (s *Supervisor) endOneOffs() error {
 			continue
 		}
 		if id, ok := strings.CutPrefix(part[3], oneOffPrefix); ok && !strings.ContainsAny(id, "/.") {
-			groups[marker] = oneOffGroup(part[1], id)
+			groups[marker] = s.oneOffGroup(part[1], id)
 		}
 	}
 	var errs []error
@@ -115,7 +117,7 @@ type oneOff struct {
 func (s *Supervisor) newOneOff(ctx context.Context, launch hop3.Launch, what hop3.OneOff) (*oneOff, error) {
 	id := strings.ToLower(rand.Text())
 	marker := s.states.marker(launch.ID, oneOffPrefix+id, 0)
-	group := oneOffGroup(launch.ID.App, id)
+	group := s.oneOffGroup(launch.ID.App, id)
 	plan, err := s.prepare(&launch, group, group)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func (i *instance) spawn(ctx context.Context) (*process, error) {
 	if err := i.s.states.save(&r); err != nil {
 		return nil, fmt.Errorf("writing the instance's state: %w", err)
 	}
-	plan, err := i.s.prepare(i.launch, i.group, releaseGroup(i.launch.ID))
+	plan, err := i.s.prepare(i.launch, i.group, i.s.releaseGroup(i.launch.ID))
 	if err != nil {
 		return nil, err
 	}

@@ -99,11 +99,11 @@ func (s *Supervisor) endAll(ctx context.Context, id hop3.ReleaseID, records []re
 		errs = append(errs, s.states.remove(&r))
 		s.ports.release(r.Port, r.Marker)
 		s.logs.Unwatch(r.LogFile, r.Marker)
-		s.removeGroup(r.group())
+		s.removeGroup(s.groupOf(&r))
 	}
 	left, err := s.states.release(id)
 	if err == nil && len(left) == 0 {
-		s.removeGroup(releaseGroup(id))
+		s.removeGroup(s.releaseGroup(id))
 	}
 	return errors.Join(append(errs, err)...)
 }

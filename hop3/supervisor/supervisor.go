@@ -38,6 +38,10 @@ import (
 type Options struct {
 	Name   string // what Supervisor.Name returns; "native" unless set
 	RunDir string // holds the state files
+	// Kind says what the releases are of, where they share a Sandbox with those
+	// of another Supervisor: it begins the names of their control groups.
+	// "apps" unless set.
+	Kind string
 	// PortMin and PortMax are the range $PORT is taken from, 20000 to 29999
 	// unless set. It should lie outside of the kernel's ephemeral ports.
 	PortMin, PortMax int
@@ -269,8 +273,11 @@ func (s *Supervisor) guard(what string, f func()) {
 	f()
 }
 
+const apps = "apps"
+
 func setDefaults(o *Options) {
 	o.Name = cmp.Or(o.Name, "native")
+	o.Kind = cmp.Or(o.Kind, apps)
 	o.PortMin = cmp.Or(o.PortMin, 20000)
 	o.PortMax = cmp.Or(o.PortMax, 29999)
 	o.LogMaxBytes = cmp.Or(o.LogMaxBytes, 10<<20)

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/abilian/hop3/hop3/api"
+	"github.com/abilian/hop3/hop3/client"
+)
+
+// takesInput reports whether a command reads this program's input: `addon TYPE
+// import`, and `addon create` with a password.
+func takesInput(words []string) (password, takes bool) {
+	switch {
+	case len(words) >= 4 && words[0] == "addon" && words[2] == "import":
+		return false, true
+	case len(words) >= 2 && words[0] == "addon" && words[1] == "create" && slices.Contains(words, "--password-stdin"):
+		return true, true
+	}
+	return false, false
+}
+
+// input returns what goes with a command, nil for most. It is spooled, since a
+// request says how long it is. The returned function removes it.
+func (p *program) input(ctx context.Context, words []string) (*client.Archive, func(), error) {
+	password, takes := takesInput(words)
+	if !takes {
+		return nil, func() {}, nil
+	}
+	if isTerminal(p.In) {
+		if !password {
+			return nil, nil, exitf(api.ExitUsage, "There is no input: pipe it in, as in `hop3 %s < FILE`.", strings.Join(words, " "))
+		}
+		secret, err := p.askPassword(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &client.Archive{Content: strings.NewReader(secret), Size: int64(len(secret)), Data: true}, func() {}, nil
+	}
+	file, err := os.CreateTemp("", "hop3-input-*")
+	if err != nil {
+		return nil, nil, fmt.Errorf("keeping the input: %w", err)
+	}
+	remove := func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) } // a temporary file
+	size, err := io.Copy(file, p.In)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		remove()
+		return nil, nil, fmt.Errorf("reading the input: %w", err)
+	}
+	if size > maxArchive {
+		remove()
+		return nil, nil, exitf(api.ExitUsage, "The input is %d MB, more than the %d MB that one request can hold.", size>>20, int64(maxArchive)>>20)
+	}
+	return &client.Archive{Content: file, Size: size, Data: true}, remove, nil
+}
