@@ -287,7 +287,9 @@ type endingCerts struct {
 	ends map[string]hop3.Certificate
 }
 
-func (c *endingCerts) Certificate(_ context.Context, host string) hop3.Certificate { return c.ends[host] }
+func (c *endingCerts) Certificate(_ context.Context, host string) hop3.Certificate {
+	return c.ends[host]
+}
 
 // A certificate that ends soon is told once: one that users brought two weeks
 // before, one of an authority when it should have been renewed by then.
