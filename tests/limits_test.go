@@ -71,7 +71,12 @@ func ranOutOfMemory(t *testing.T, s *server) {
 		if why, err = s.run(s.dir, "hop3", "why", "--app", "noisy"); err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(events, "web.1 of 'noisy' ended: "+outOfMemory) && strings.Contains(why, "/eat") && strings.Contains(why, "memory") {
+		if id, _, listed := strings.Cut(why[strings.LastIndex(strings.TrimSpace(why), "\n")+1:], " "); listed && strings.Contains(why, "/eat") {
+			if why, err = s.run(s.dir, "hop3", "why", id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(events, "web.1 of 'noisy' ended: "+outOfMemory) && strings.Contains(why, outOfMemory) && strings.Contains(why, "Raise `memory`") {
 			return
 		}
 	}
