@@ -211,21 +211,27 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 	if err != nil {
 		return fmt.Errorf("opening what is remembered of failed requests: %w", err)
 	}
+	backups, err := openBackups(c.config)
+	if err != nil {
+		return err
+	}
 	c.Platform = &platform.Platform{
-		Store:     c.store,
-		Runtime:   runtime,
-		Builders:  func() []hop3.Builder { return *c.builders.Load() },
-		Proxy:     proxy,
-		Repos:     c.Repos,
-		Prober:    &ready.Prober{},
-		Auth:      credentials,
-		Files:     disk.Files{},
-		Certs:     c.Keeper,
-		Failures:  journal,
-		Providers: c.providers,
-		Notifier:  notifier(c.config),
-		Logger:    c.logger,
-		Settings:  c.settings(box),
+		Store:        c.store,
+		Runtime:      runtime,
+		Builders:     func() []hop3.Builder { return *c.builders.Load() },
+		Proxy:        proxy,
+		Repos:        c.Repos,
+		Prober:       &ready.Prober{},
+		Auth:         credentials,
+		Files:        disk.Files{},
+		Certs:        c.Keeper,
+		Failures:     journal,
+		Providers:    c.providers,
+		Backups:      backups,
+		CopyDatabase: c.copyDatabase,
+		Notifier:     notifier(c.config),
+		Logger:       c.logger,
+		Settings:     c.settings(box),
 	}
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
@@ -329,6 +335,8 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		BindAllow:        s.BindAllow,
 		TmpfsMax:         s.TmpfsMax,
 		OperatorEmail:    s.Operator,
+		BackupsKeep:      s.Backups.Keep,
+		BackupSchedule:   s.Backups.Platform,
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,
