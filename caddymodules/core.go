@@ -23,6 +23,7 @@ import (
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
 	"github.com/abilian/hop3/hop3/docker"
+	"github.com/abilian/hop3/hop3/expose"
 	"github.com/abilian/hop3/hop3/failures"
 	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/git"
@@ -78,6 +79,7 @@ type core struct {
 	services *services.Services // nil until started
 
 	providers []hop3.AddonProvider
+	exposed   expose.Gate
 
 	host *http.Server // of host commands
 }
@@ -216,23 +218,23 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		return err
 	}
 	c.Platform = &platform.Platform{
-		Store:        c.store,
-		Runtime:      runtime,
-		Builders:     func() []hop3.Builder { return *c.builders.Load() },
-		Proxy:        proxy,
-		Repos:        c.Repos,
-		Prober:       &ready.Prober{},
-		Auth:         credentials,
-		Files:        disk.Files{},
-		Certs:        c.Keeper,
-		Failures:     journal,
-		Providers:    c.providers,
-		Backups:      backups,
-		CopyDatabase: c.copyDatabase,
-		Notifier:     notifier(c.config),
-		Logger:       c.logger,
-		Settings:     c.settings(box),
+		Store:     c.store,
+		Runtime:   runtime,
+		Builders:  func() []hop3.Builder { return *c.builders.Load() },
+		Proxy:     proxy,
+		Repos:     c.Repos,
+		Prober:    &ready.Prober{},
+		Auth:      credentials,
+		Files:     disk.Files{},
+		Certs:     c.Keeper,
+		Failures:  journal,
+		Providers: c.providers,
+		Exposer:   &c.exposed,
+		Notifier:  notifier(c.config),
+		Logger:    c.logger,
+		Settings:  c.settings(box),
 	}
+	c.Platform.Backups, c.Platform.CopyDatabase = backups, c.copyDatabase
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
 	}
@@ -340,6 +342,7 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,
+		ExposeSource:     s.Addons["EXPOSE_DEFAULT_SOURCE"],
 		NotIsolated:      box.Isolation(),
 	}
 }
@@ -383,6 +386,7 @@ func (c *core) closeLocked() error {
 		c.platform.Store(nil)
 	}
 	if c.services != nil {
+		c.exposed.Shut()
 		err = errors.Join(err, c.closeAddons())
 		c.services = nil
 	}

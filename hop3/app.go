@@ -1,6 +1,8 @@
 package hop3
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,6 +57,26 @@ type App struct {
 	CreatedBy string // username
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// Clone returns a copy that shares nothing with the app.
+func (a App) Clone() App {
+	a.Env, a.Scale, a.PreviewEnv, a.HTTP = maps.Clone(a.Env), maps.Clone(a.Scale), maps.Clone(a.PreviewEnv), maps.Clone(a.HTTP)
+	a.Admin, a.Probe = copied(a.Admin), copied(a.Probe)
+	a.Webhook, a.Preview = copied(a.Webhook), copied(a.Preview)
+	if a.Maintenance = copied(a.Maintenance); a.Maintenance != nil {
+		a.Maintenance.Allow = slices.Clone(a.Maintenance.Allow)
+	}
+	return a
+}
+
+// copied returns a pointer to a copy of what p points to, nil for nil.
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
 }
 
 // State is an app's state. The numbers are those of Hop3 (Python)'s database.

@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"hop3/ready":        {"hop3", "hop3/procfs"},
 	"hop3/routing":      {"hop3"},
 	"hop3/front":        {"hop3", "hop3/procfs", "hop3/routing"},
+	"hop3/s3":           {"hop3"},
 	"hop3/serverconfig": {"hop3", "hop3/idn"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
@@ -61,10 +62,11 @@ var mayImport = map[string][]string{
 	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.
-	"addons":          {"hop3"},
+	"addons":          {"hop3", "hop3/s3"},
 	"toolchains":      {"hop3"},
 	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor", "uwsgi/vassal"},
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
+	"hop3/expose":     {"hop3"},
 	"hop3/services":   {"hop3", "hop3/sandbox", "hop3/supervisor"},
 	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},

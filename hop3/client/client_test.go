@@ -50,7 +50,7 @@ func TestAnArchiveIsSentWhole(t *testing.T) {
 			}
 			fmt.Fprint(w, `{"jsonrpc":"2.0","result":[{"t":"text","text":"ok"}],"id":1}`)
 		})
-		res, err := c.Call(t.Context(), []string{"deploy", placeholder}, api.Extra{Streaming: true}, &Archive{bytes.NewReader(content), int64(size)})
+		res, err := c.Call(t.Context(), []string{"deploy", placeholder}, api.Extra{Streaming: true}, &Archive{Content: bytes.NewReader(content), Size: int64(size)})
 		if err != nil || len(res.Items) != 1 || res.Items[0].Text != "ok" {
 			t.Errorf("%+v, %v", res, err)
 		}

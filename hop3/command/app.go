@@ -28,14 +28,14 @@ func appList(ctx context.Context, c *Call) ([]api.Item, error) {
 	}
 	table := api.Table([]string{"Name", "Status", "Instances"})
 	for _, a := range apps {
-		state, instances := a.App.State, any("-")
+		state, instances := a.State, any("-")
 		if a.Crashed {
 			state = hop3.StateFailed
 		}
-		if n := running(a.Instances); n > 0 {
-			instances = n
+		if a.Running > 0 {
+			instances = a.Running
 		}
-		table.Rows = append(table.Rows, []any{a.App.Name, state.String(), instances})
+		table.Rows = append(table.Rows, []any{a.Name, state.String(), instances})
 	}
 	return []api.Item{table}, nil
 }
@@ -99,16 +99,6 @@ func oneLine(message string) string {
 		return what
 	}
 	return strings.TrimSuffix(what, ".") + ". " + strings.ReplaceAll(hint, "\n", " ")
-}
-
-func running(instances []hop3.Instance) int {
-	n := 0
-	for _, i := range instances {
-		if i.State == hop3.InstanceRunning {
-			n++
-		}
-	}
-	return n
 }
 
 // limitsOf returns "memory 64 MiB, cpu 0.5, processes 100", without what is

@@ -37,6 +37,7 @@ var nouns = map[string]string{
 	"team":    "Groups of users that apps belong to",
 	"token":   "Tokens for programs",
 	"user":    "Accounts",
+	"addon":   "Databases and other services of apps",
 	"preview": "Other branches, served for a while",
 	"webhook": "Deploying when a git host says so",
 }

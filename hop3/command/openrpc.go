@@ -37,10 +37,11 @@ func cliMethod() map[string]any {
 		"params": []any{
 			param("cli_args", "the words of the command line", true, schema{"type": "array", "items": text}),
 			param("extra_args", "what does not fit into one", false, schema{"type": "object", "properties": schema{
-				"verbosity":  schema{"type": "integer", "minimum": 0, "maximum": 3},
-				"streaming":  schema{"type": "boolean", "description": "answer a deploy with a stream to follow"},
-				"env_vars":   schema{"type": "object", "additionalProperties": text},
-				"repository": schema{"type": "string", "contentEncoding": "base64", "description": "the files of a deploy, as .tar.gz"},
+				"verbosity":   schema{"type": "integer", "minimum": 0, "maximum": 3},
+				"streaming":   schema{"type": "boolean", "description": "answer a deploy with a stream to follow"},
+				"env_vars":    schema{"type": "object", "additionalProperties": text},
+				"repository":  schema{"type": "string", "contentEncoding": "base64", "description": "the files of a deploy, as .tar.gz"},
+				"import_data": schema{"type": "string", "contentEncoding": "base64", "description": "the input of a command"},
 			}}),
 		},
 		"result": itemsResult(),

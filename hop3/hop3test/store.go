@@ -67,6 +67,7 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 	}{
 		{"what is stored comes back", (*storeStory).roundTrip},
 		{"lists are in order", (*storeStory).order},
+		{"a list of apps is never old", (*storeStory).freshApps},
 		{"what does not exist is not found", (*storeStory).notFound},
 		{"apps have names and labels of their own", (*storeStory).appConflicts},
 		{"a failed change writes nothing", (*storeStory).failedChange},

@@ -69,6 +69,56 @@ func (s *storeStory) order() {
 	s.same(numbers, []int{3, 2, 1})
 }
 
+// Another connection has read the list before each change.
+func (s *storeStory) freshApps() {
+	other := s.connect()
+	check := func(what string) {
+		s.Helper()
+		got, err := other.Apps(s.ctx)
+		s.ok(err)
+		want := []hop3.App{}
+		for _, a := range got {
+			app, err := s.db.App(s.ctx, a.Name)
+			s.ok(err)
+			want = append(want, app)
+		}
+		fresh, err := s.connect().Apps(s.ctx)
+		s.ok(err)
+		if !reflect.DeepEqual(got, want) || !reflect.DeepEqual(got, fresh) {
+			s.Errorf("after %s the apps are\n%+v, want\n%+v or\n%+v", what, got, want, fresh)
+		}
+	}
+	check("nothing")
+	s.app("blog")
+	s.app("shop")
+	check("two were made")
+	_, err := s.db.UpdateApp(s.ctx, "blog", func(a *hop3.App) error { a.Env = hop3.Env{"A": "b"}; return nil })
+	s.ok(err)
+	check("a change")
+	s.ok(s.db.Commit(s.ctx, "blog", s.release("blog")))
+	check("a commit")
+	s.ok(s.db.CreateTeam(s.ctx, "writers"))
+	s.ok(s.db.TransferApp(s.ctx, "blog", "writers"))
+	check("a transfer")
+	s.ok(s.db.DeleteApp(s.ctx, "shop"))
+	check("one went away")
+	s.ok(s.db.DeleteApp(s.ctx, "blog"))
+	s.app("blog")
+	check("one came again")
+	for i := range 30 {
+		s.app(fmt.Sprintf("many-%d", i))
+	}
+	check("many came")
+
+	// Who gets a list may do with it what they like.
+	apps, err := other.Apps(s.ctx)
+	s.ok(err)
+	for i := range apps {
+		apps[i].Env["THEIRS"] = "x"
+	}
+	check("somebody wrote into their list")
+}
+
 func (s *storeStory) notFound() {
 	const message = "App 'gone' not found."
 	_, err := s.db.App(s.ctx, "gone")

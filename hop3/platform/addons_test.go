@@ -378,3 +378,62 @@ func TestAddons_OthersDoNotSeeThem(t *testing.T) {
 		t.Errorf("a stranger's manifest: %v", err)
 	}
 }
+
+func TestAddons_LeaveEvents(t *testing.T) {
+	w := newWorld(t)
+	w.withAddonsOf(newFakeAddons("postgres"))
+	w.deployed("one")
+	who := Actor{Username: "alice", Source: "192.0.2.7"}
+	_, err := w.CreateAddon(t.Context(), who, hop3.AddonRequest{Type: "postgres", Name: "db"}, w.out)
+	w.must(err)
+	db := hop3.AddonID{Type: "postgres", Name: "db"}
+	_, err = w.AttachAddon(t.Context(), who, "blog", db, false, w.out)
+	w.must(err)
+	_, err = w.AddonVariables(t.Context(), who, db)
+	w.must(err)
+	w.must(w.RotateAddon(t.Context(), who, db, w.out))
+	_, err = w.DetachAddon(t.Context(), who, "blog", db, w.out)
+	w.must(err)
+	w.must(w.DestroyAddon(t.Context(), who, db, w.out))
+	want := strings.Join([]string{
+		"addon.created alice@192.0.2.7  v0: the addon postgres 'db' was made",
+		"addon.attached alice@192.0.2.7 blog v0: the addon postgres 'db' was attached to 'blog'",
+		"addon.revealed alice@192.0.2.7  v0: of the addon postgres 'db', somebody was shown its credentials",
+		"addon.rotated alice@192.0.2.7  v0: the addon postgres 'db' and its apps have other credentials",
+		"addon.detached alice@192.0.2.7 blog v0: the addon postgres 'db' was detached from 'blog'",
+		"addon.destroyed alice@192.0.2.7  v0: the addon postgres 'db' was destroyed",
+	}, "\n")
+	if got := w.told("addon"); got != want {
+		t.Errorf("events:\n%s\nwant\n%s", got, want)
+	}
+	for _, secret := range []string{"s1", "s2"} {
+		if all := w.told(""); strings.Contains(all, ":"+secret) {
+			t.Errorf("a secret is in the events:\n%s", all)
+		}
+	}
+}
+
+func TestAddons_PreviewsHaveTheirOwn(t *testing.T) {
+	w := newWorld(t)
+	f := newFakeAddons("postgres")
+	w.withAddonsOf(f)
+	w.previewing()
+	db := w.create("postgres", "db")
+	_, err := w.AttachAddon(t.Context(), alice, "blog", db, false, w.out)
+	w.must(err)
+	w.repos.toml = "[[addons]]\ntype = \"postgres\"\nname = \"db\"\n"
+	w.must(w.pushed("feature", hash2, true, "preview"))
+	r, err := w.Store.Release(t.Context(), "feature--blog", 1)
+	w.must(err)
+	if got := r.Env["POSTGRES_URL"]; !strings.Contains(got, "/feature--blog-db") {
+		t.Errorf("the preview has %q", got)
+	}
+	w.must(w.RemovePreview(t.Context(), alice, "blog", "feature", w.out))
+	w.settled()
+	if got := slices.Sorted(maps.Keys(f.made)); !slices.Equal(got, []string{"db"}) {
+		t.Errorf("%v are left", got)
+	}
+	if all, err := w.Store.Addons(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("%v, %v", all, err)
+	}
+}

@@ -22,23 +22,58 @@ type AppStatus struct {
 	Problems []string
 }
 
-// Apps returns the status of every app that the caller may see, ordered by
-// name.
-func (p *Platform) Apps(ctx context.Context, who Actor) ([]AppStatus, error) {
+// AppSummary is what a list of apps shows of one.
+type AppSummary struct {
+	Name    string
+	State   hop3.State
+	Running int  // instances
+	Crashed bool // should answer, and no instance can
+}
+
+// Apps returns a summary of every app that the caller may see, ordered by name.
+// Of what runs it tells what the server knows anyway: there may be thousands.
+func (p *Platform) Apps(ctx context.Context, who Actor) ([]AppSummary, error) {
 	apps, err := p.visible(ctx, who)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]AppStatus, 0, len(apps))
+	all := make([]AppSummary, 0, len(apps))
 	for _, app := range apps {
-		s, err := p.status(ctx, app, nil)
+		s, err := p.summary(ctx, app)
 		if err != nil {
 			return nil, err
 		}
-		s.App = withoutSecrets(s.App)
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+func (p *Platform) summary(ctx context.Context, app hop3.App) (AppSummary, error) {
+	s := AppSummary{Name: app.Name, State: app.State}
+	if app.Live == 0 {
+		return s, nil
+	}
+	instances, err := p.Runtime.Instances(ctx, hop3.ReleaseID{App: app.Name, Number: app.Live})
+	if err != nil {
+		return s, fmt.Errorf("asking the runtime about '%s': %w", app.Name, err)
+	}
+	for _, i := range instances {
+		if i.State == hop3.InstanceRunning {
+			s.Running++
+		}
+	}
+	if !app.Awake() {
+		return s, nil
+	}
+	release, ok := p.running.known(app.Name)
+	if !ok || release.Number != app.Live {
+		if release, err = p.Store.Release(ctx, app.Name, app.Live); err != nil {
+			return s, err
+		}
+	}
+	sick, _ := p.running.snapshot(app.Name)
+	_, s.Crashed = p.problems(release, instances, sick, nil)
+	return s, nil
 }
 
 // AppStatus returns the status of one app, without its secrets for who may

@@ -58,6 +58,9 @@ func (h *health) isOut(i hop3.Instance) bool {
 
 // reasons returns why instances are out of rotation.
 func (h *health) reasons() map[string]string {
+	if len(h.checks) == 0 {
+		return nil
+	}
 	out := map[string]string{}
 	for name, c := range h.checks {
 		if c.out {

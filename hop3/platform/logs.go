@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
@@ -29,10 +30,10 @@ func (p *Platform) Logs(ctx context.Context, who Actor, name string, q hop3.LogQ
 	ctx, done := p.interruptible(ctx)
 	defer done()
 	q.Alive = func(ctx context.Context) error {
-		if _, err := p.Store.App(ctx, name); hop3.CodeOf(err) == hop3.CodeNotFound {
+		if p.gone(ctx, name) {
 			return hop3.Errorf(hop3.CodeNotFound, "App '%s' was destroyed.", name)
 		}
-		return nil // what else is wrong may be over soon
+		return nil
 	}
 	return p.Files.Logs(ctx, p.logDir(name), q, func(e hop3.LogEntry) error {
 		if q.Access { // its lines have their time in them, and are for programs
@@ -40,6 +41,32 @@ func (p *Platform) Logs(ctx context.Context, who Actor, name string, q hop3.LogQ
 		}
 		return line(LogLine{Instance: e.Instance, Time: e.Time, Text: printable(e.Text)})
 	})
+}
+
+// existence is what was last known of whether apps exist that people watch: the
+// many who watch one do not ask the database for each of them.
+type existence struct {
+	mu     sync.Mutex
+	looked map[string]time.Time // since when each is known to exist
+}
+
+// gone reports whether there is no app of a name, or was none a second ago.
+// Trouble with the database may be over soon: then it is there.
+func (p *Platform) gone(ctx context.Context, app string) bool {
+	e := &p.existence
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if time.Since(e.looked[app]) < time.Second {
+		return false
+	}
+	if _, err := p.Store.App(ctx, app); hop3.CodeOf(err) == hop3.CodeNotFound {
+		return true
+	}
+	if e.looked == nil || len(e.looked) > 1000 {
+		e.looked = map[string]time.Time{}
+	}
+	e.looked[app] = time.Now()
+	return false
 }
 
 const defaultLines = 100

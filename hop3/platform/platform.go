@@ -36,9 +36,12 @@ type Platform struct {
 	Failures Failures // nil: no request that failed is remembered
 	// Providers are those of addons, in the order of their types.
 	Providers []hop3.AddonProvider
-	Logger    *zap.Logger
-	Settings  Settings
-	Backups   Backups // nil makes none
+	// Exposer lets the network reach addons; nil: nothing does.
+	Exposer  Exposer
+	Logger   *zap.Logger
+	Settings Settings
+
+	Backups Backups // nil makes none
 	// CopyDatabase writes a copy of the server's own database to a new file.
 	CopyDatabase func(ctx context.Context, file string) error
 
@@ -63,9 +66,10 @@ type Platform struct {
 	webhooks  rate
 	presence  presence
 
-	noted   noted
-	diskLow atomic.Bool
-	expiry  expiry
+	noted     noted
+	diskLow   atomic.Bool
+	existence existence
+	expiry    expiry
 
 	addonsTried triedReleases
 }
@@ -114,7 +118,9 @@ type Settings struct {
 	// the last that $PORT can be.
 	ServerPorts map[int]string
 	AppPorts    [2]int
-	PortsStrict bool // refuse ports whose source nobody enforces
+	// ExposeSource is who may reach an exposed addon when nobody says.
+	ExposeSource string
+	PortsStrict  bool // refuse ports whose source nobody enforces
 	// NotIsolated says why apps are not isolated; nil when they are.
 	NotIsolated error
 }

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -371,7 +370,7 @@ func (s *running) snapshot(app string) (out map[string]string, trouble string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.apps[app]; a != nil {
-		out = maps.Clone(a.health.reasons())
+		out = a.health.reasons()
 	}
 	return out, s.troubles[app]
 }

@@ -26,6 +26,9 @@ type events struct {
 	mu   sync.Mutex
 	w    http.ResponseWriter
 	ctrl *http.ResponseController
+	// unsent, where somebody sends what is written a moment later, says that
+	// there is something: many events at once then go out together. See keepAlive.
+	unsent chan struct{}
 }
 
 // openEvents begins the answer. The caller calls close at its end.
@@ -67,6 +70,21 @@ func (e *events) write(text string) error {
 	if _, err := e.w.Write([]byte(text)); err != nil {
 		return err
 	}
+	if e.unsent == nil {
+		return e.ctrl.Flush()
+	}
+	select {
+	case e.unsent <- struct{}{}:
+	default: // it is known already
+	}
+	return nil
+}
+
+// flush sends what was written.
+func (e *events) flush() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_ = e.ctrl.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every server can; then its own applies
 	return e.ctrl.Flush()
 }
 

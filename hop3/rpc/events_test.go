@@ -35,6 +35,11 @@ var reads = map[string]string{
 	"waf bans list": "reads", "waf logs": "reads", "waf status": "reads", "waf reconcile-bans": "repeats what is stored", "system info": "reads", "user list": "reads",
 	"user show": "reads", "version": "reads", "webhook log": "reads", "webhook show": "reads",
 
+	"addon list": "reads", "addon types": "reads", "addon show": "reads", "addon status": "asks the addon", "addon exists": "reads",
+	"addon create": "needs a service: TestAddons_LeaveEvents of platform", "addon destroy": "the same", "addon attach": "the same", "addon detach": "the same",
+	"addon promote": "the same", "addon rotate": "the same", "addon endpoint": "the same",
+	"addon expose": "the same: the story of addons in tests", "addon unexpose": "the same",
+
 	"app access": "reads", "team list": "reads", "team show": "reads", "token list": "reads", "token show": "reads", "top": "reads", "why": "reads",
 
 	"auth token": "only by SSH: TestAKeyAndALinkLeaveEvents", "auth redeem": "needs a link: the same", "auth totp confirm": "needs a telephone: as auth totp enable",

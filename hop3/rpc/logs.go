@@ -50,9 +50,10 @@ func (h *Handler) followLogs(w http.ResponseWriter, r *http.Request, id identity
 	}
 }
 
-// keepAlive sends comments until stop is called, and cancels when nobody reads
-// them.
+// keepAlive sends what is written to out from now on, and comments, until stop
+// is called, and cancels when nobody reads them.
 func keepAlive(ctx context.Context, cancel context.CancelFunc, out *events) (stop func()) {
+	out.unsent = make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		tick := time.NewTicker(keepalive)
@@ -61,6 +62,11 @@ func keepAlive(ctx context.Context, cancel context.CancelFunc, out *events) (sto
 			select {
 			case <-ctx.Done():
 				return
+			case <-out.unsent:
+				if out.flush() != nil {
+					cancel()
+					return
+				}
 			case <-tick.C:
 				if out.keepalive() != nil {
 					cancel()

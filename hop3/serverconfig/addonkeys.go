@@ -1,6 +1,11 @@
 package serverconfig
 
-import "github.com/abilian/hop3/hop3"
+import (
+	"net/url"
+	"strings"
+
+	"github.com/abilian/hop3/hop3"
+)
 
 // addonKeys are the settings of the providers of addons, one group for each
 // type. What they mean is the provider's to say: here they are only checked.
@@ -11,6 +16,13 @@ func addonKeys() []key {
 		addonKey("POSTGRES_SUPERUSER", nil, "who makes databases there, if not postgres"),
 		addonKey("POSTGRES_SUPERUSER_PASSWORD", nil, "their password").secretly(),
 		addonKey("HOP3_EXTRA_PG_EXTENSIONS", nil, "extensions of PostgreSQL that apps may have beside the usual ones, separated by commas"),
+		addonKey("S3_ENDPOINT", optional(s3Endpoint), "the URL of the S3 server of the addons; empty for one of Hop3's own"),
+		addonKey("S3_REGION", nil, "its region, if not us-east-1"),
+		addonKey("S3_ACCESS_KEY", nil, "the key of its administrator, who makes buckets there"),
+		addonKey("S3_SECRET_KEY", nil, "the secret of this key").secretly(),
+		addonKey("S3_USE_PATH_STYLE", optional(trueOrFalse), "false where buckets are part of the host's name, as at AWS"),
+		addonKey("HOP3_S3_BACKEND", optional(oneOf("minio", "versitygw", "generic")), "what the server is, where it does not say so itself: minio, versitygw or generic; also which of the two Hop3 runs itself"),
+		addonKey("S3_SHARE_KEY", optional(trueOrFalse), "give apps the key above where the server has none for a single bucket: they can then read each other's objects"),
 		addonKey("EXPOSE_DEFAULT_SOURCE", nil, "who may reach an exposed addon where the command does not say: a network, or any; empty to have it said each time"),
 	}
 }
@@ -48,4 +60,23 @@ func addonPort(text string) (string, error) {
 		return "", hop3.Errorf(hop3.CodeInvalid, "expected a port, from 1 to 65535")
 	}
 	return text, nil
+}
+
+// s3Endpoint takes the URL of a server, without a path.
+func s3Endpoint(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", hop3.Errorf(hop3.CodeInvalid, "expected the URL of a server without a path: https://s3.example.com")
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+func trueOrFalse(text string) (string, error) {
+	switch text {
+	case "true", "1":
+		return "true", nil
+	case "false", "0":
+		return "false", nil
+	}
+	return "", hop3.Errorf(hop3.CodeInvalid, "expected true or false")
 }

@@ -7,24 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/abilian/hop3/hop3"
 )
 
-const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, spec, created_by, created_at, updated_at, accounts, team`
-
-// Apps returns all apps, ordered by name.
-func (db *DB) Apps(ctx context.Context) ([]hop3.App, error) {
-	apps, err := all(ctx, db.read, db.scanApp, "SELECT "+appColumns+" FROM apps")
-	if err != nil {
-		return nil, fmt.Errorf("reading the apps: %w", err)
-	}
-	// Sorted here: a database's collation may not be ours.
-	slices.SortFunc(apps, func(a, b hop3.App) int { return strings.Compare(a.Name, b.Name) })
-	return apps, nil
-}
+const appColumns = `name, state, error, deploy_branch, live, env, scale, asleep, spec, created_by, created_at, updated_at, accounts, team, revision`
 
 // App returns the app of this name, or a CodeNotFound error.
 func (db *DB) App(ctx context.Context, name string) (hop3.App, error) {
@@ -51,15 +38,15 @@ func (db *DB) CreateApp(ctx context.Context, app hop3.App, events ...hop3.Event)
 	}
 	label := hop3.HostLabel(app.Name)
 	team := cmp.Or(app.Team, hop3.DefaultTeam)
-	return db.change(ctx, func(tx *sql.Tx) error {
+	return db.changeApps(ctx, func(tx *sql.Tx, revision int64) error {
 		if err := teamExists(ctx, tx, team); err != nil {
 			return err
 		}
 		created, err := exec(ctx, tx, `INSERT INTO apps (name, label, state, error, deploy_branch, live,
-				last_release, env, scale, asleep, spec, created_by, created_at, updated_at, accounts, team)
-			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
+				last_release, env, scale, asleep, spec, created_by, created_at, updated_at, accounts, team, revision)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING`,
 			app.Name, label, int(app.State), clean(app.Error), app.DeployBranch, app.Live,
-			env, scale, app.Asleep, spec, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts, team)
+			env, scale, app.Asleep, spec, app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts, team, revision)
 		if err != nil {
 			return fmt.Errorf("creating app %s: %w", app.Name, err)
 		}
@@ -83,7 +70,7 @@ func (db *DB) CreateApp(ctx context.Context, app hop3.App, events ...hop3.Event)
 // cannot change.
 func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App) error, events ...hop3.Event) (hop3.App, error) {
 	var app hop3.App
-	err := db.change(ctx, func(tx *sql.Tx) (err error) {
+	err := db.changeApps(ctx, func(tx *sql.Tx, revision int64) (err error) {
 		if app, err = db.app(ctx, tx, name); err != nil {
 			return err
 		}
@@ -100,9 +87,9 @@ func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App)
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE apps SET state = $1, error = $2, deploy_branch = $3, live = $4,
-				env = $5, scale = $6, asleep = $7, spec = $8, created_by = $9, created_at = $10, updated_at = $11, accounts = $12 WHERE name = $13`,
+				env = $5, scale = $6, asleep = $7, spec = $8, created_by = $9, created_at = $10, updated_at = $11, accounts = $12, revision = $13 WHERE name = $14`,
 			int(app.State), clean(app.Error), app.DeployBranch, app.Live, env, scale, app.Asleep, spec,
-			app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts, name)
+			app.CreatedBy, toMicros(app.CreatedAt), toMicros(app.UpdatedAt), accounts, revision, name)
 		if err != nil {
 			return fmt.Errorf("updating app %s: %w", name, err)
 		}
@@ -116,7 +103,7 @@ func (db *DB) UpdateApp(ctx context.Context, name string, change func(*hop3.App)
 
 // DeleteApp deletes the app with its releases and hosts.
 func (db *DB) DeleteApp(ctx context.Context, name string, events ...hop3.Event) error {
-	return db.change(ctx, func(tx *sql.Tx) error {
+	return db.changeApps(ctx, func(tx *sql.Tx, _ int64) error {
 		deleted, err := exec(ctx, tx, "DELETE FROM apps WHERE name = $1", name)
 		if err != nil {
 			return fmt.Errorf("deleting app %s: %w", name, err)
@@ -129,34 +116,40 @@ func (db *DB) DeleteApp(ctx context.Context, name string, events ...hop3.Event) 
 }
 
 func (db *DB) app(ctx context.Context, q querier, name string) (hop3.App, error) {
-	app, err := db.scanApp(q.QueryRowContext(ctx, "SELECT "+appColumns+" FROM apps WHERE name = $1", name))
+	row, err := db.scanApp(q.QueryRowContext(ctx, "SELECT "+appColumns+" FROM apps WHERE name = $1", name))
 	if errors.Is(err, sql.ErrNoRows) {
-		return app, appNotFound(name)
+		return hop3.App{}, appNotFound(name)
 	}
 	if err != nil {
-		return app, fmt.Errorf("reading app %s: %w", name, err)
+		return hop3.App{}, fmt.Errorf("reading app %s: %w", name, err)
 	}
-	return app, nil
+	return row.App, nil
 }
 
-func (db *DB) scanApp(row scanner) (app hop3.App, err error) {
+// appRow is an app, and when it was changed: see changeApps.
+type appRow struct {
+	hop3.App
+	revision int64
+}
+
+func (db *DB) scanApp(row scanner) (app appRow, err error) {
 	var env, scale, spec, accounts string
 	var created, updated int64
 	if err := row.Scan(&app.Name, &app.State, &app.Error, &app.DeployBranch, &app.Live,
-		&env, &scale, &app.Asleep, &spec, &app.CreatedBy, &created, &updated, &accounts, &app.Team); err != nil {
-		return hop3.App{}, err
+		&env, &scale, &app.Asleep, &spec, &app.CreatedBy, &created, &updated, &accounts, &app.Team, &app.revision); err != nil {
+		return appRow{}, err
 	}
 	app.CreatedAt, app.UpdatedAt = fromMicros(created), fromMicros(updated)
 	if app.Env, err = db.seal.openEnv(appPlace(app.Name), env); err != nil {
-		return hop3.App{}, err
+		return appRow{}, err
 	}
-	if err := db.openAccounts(&app, accounts); err != nil {
-		return hop3.App{}, err
+	if err := db.openAccounts(&app.App, accounts); err != nil {
+		return appRow{}, err
 	}
 	if err := json.Unmarshal([]byte(scale), &app.Scale); err != nil {
-		return hop3.App{}, fmt.Errorf("reading the scale of app %s: %w", app.Name, err)
+		return appRow{}, fmt.Errorf("reading the scale of app %s: %w", app.Name, err)
 	}
-	return app, db.openSpec(&app, spec)
+	return app, db.openSpec(&app.App, spec)
 }
 
 func (db *DB) encodeApp(app hop3.App) (env, scale, spec string, err error) {

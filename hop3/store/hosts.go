@@ -16,7 +16,7 @@ import (
 // belongs to another app. Committing the
 // live release again changes nothing but those.
 func (db *DB) Commit(ctx context.Context, app string, number int, events ...hop3.Event) error {
-	return db.change(ctx, func(tx *sql.Tx) error {
+	return db.changeApps(ctx, func(tx *sql.Tx, revision int64) error {
 		r, err := db.release(ctx, tx, app, number)
 		if err != nil {
 			return err
@@ -42,8 +42,8 @@ func (db *DB) Commit(ctx context.Context, app string, number int, events ...hop3
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE apps SET live = $1, state = $2, error = '', asleep = FALSE, updated_at = $3 WHERE name = $4",
-			number, int(hop3.StateRunning), toMicros(at), app)
+		_, err = tx.ExecContext(ctx, "UPDATE apps SET live = $1, state = $2, error = '', asleep = FALSE, updated_at = $3, revision = $4 WHERE name = $5",
+			number, int(hop3.StateRunning), toMicros(at), revision, app)
 		if err != nil {
 			return fmt.Errorf("committing release %d of %s: %w", number, app, err)
 		}

@@ -143,7 +143,7 @@ func TestSecretsAreSealed(t *testing.T) {
 
 	// What was sealed for one app opens for no other.
 	rawExec(t, "sqlite3", filepath.Join(home, "hop3.db"), `INSERT INTO apps
-		SELECT 'thief', 'thief', state, error, deploy_branch, live, last_release, env, scale, created_by, created_at, updated_at, asleep, accounts, spec, team
+		SELECT 'thief', 'thief', state, error, deploy_branch, live, last_release, env, scale, created_by, created_at, updated_at, asleep, accounts, spec, team, revision
 		FROM apps WHERE name = 'blog'`)
 	db = closing(t, open(t, "", home, store.WithSecret(secret)))
 	if got, err := db.App(t.Context(), "blog"); err != nil || got.Env["PASSWORD"] != app.Env["PASSWORD"] {

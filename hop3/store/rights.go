@@ -102,11 +102,11 @@ func (db *DB) SetGrant(ctx context.Context, g hop3.Grant, events ...hop3.Event) 
 
 // TransferApp gives an app to another team.
 func (db *DB) TransferApp(ctx context.Context, app, team string, events ...hop3.Event) error {
-	return db.change(ctx, func(tx *sql.Tx) error {
+	return db.changeApps(ctx, func(tx *sql.Tx, revision int64) error {
 		if err := teamExists(ctx, tx, team); err != nil {
 			return err
 		}
-		done, err := exec(ctx, tx, "UPDATE apps SET team = $1 WHERE name = $2", team, app)
+		done, err := exec(ctx, tx, "UPDATE apps SET team = $1, revision = $2 WHERE name = $3", team, revision, app)
 		if err != nil {
 			return fmt.Errorf("giving app %s to team %s: %w", app, team, err)
 		}

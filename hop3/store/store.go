@@ -31,6 +31,7 @@ type DB struct {
 	// eventKey is of the events' hashes, appended wakes who waits for one.
 	eventKey []byte
 	appended signal
+	known    knownApps
 }
 
 // Option changes what Open does.

@@ -92,9 +92,15 @@ type states struct {
 	home string // names this directory in markers
 	boot string
 	// mu keeps a directory that becomes empty from being removed while a file
-	// is written into it, and a file from being read while it is overwritten.
+	// is written into it, and known from telling something else than the files.
 	mu sync.Mutex
+	// known are the records of the releases that were asked for. Nobody else
+	// writes into the directory: it is locked.
+	known map[hop3.ReleaseID][]record
 }
+
+// maxKnown bounds known: releases come and go.
+const maxKnown = 10_000
 
 // openStates makes up, the first time, the random name by which the instances
 // of this directory are told from those of another server.
@@ -127,6 +133,7 @@ func (s *states) save(r *record) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.known, r.id())
 	file := s.file(r.id(), r.Type, r.Ordinal)
 	if err := overwriteFile(file, b); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -140,6 +147,7 @@ func (s *states) save(r *record) error {
 func (s *states) remove(r *record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.known, r.id())
 	err := os.Remove(s.file(r.id(), r.Type, r.Ordinal))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -154,8 +162,13 @@ func (s *states) remove(r *record) error {
 // load returns the record of one instance, nil when there is none.
 func (s *states) load(id hop3.ReleaseID, processType string, ordinal int) (*record, error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read(id, processType, ordinal)
+}
+
+// read is load for who holds mu.
+func (s *states) read(id hop3.ReleaseID, processType string, ordinal int) (*record, error) {
 	b, err := os.ReadFile(s.file(id, processType, ordinal))
-	s.mu.Unlock()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -175,6 +188,27 @@ func (s *states) load(id hop3.ReleaseID, processType string, ordinal int) (*reco
 
 // release returns the records of a release.
 func (s *states) release(id hop3.ReleaseID) ([]record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if records, ok := s.known[id]; ok {
+		return slices.Clone(records), nil
+	}
+	if err := validateID(id); err != nil {
+		return nil, err
+	}
+	records, err := s.readRelease(id)
+	if err != nil {
+		return nil, err
+	}
+	if s.known == nil || len(s.known) >= maxKnown {
+		s.known = map[hop3.ReleaseID][]record{}
+	}
+	s.known[id] = records
+	return slices.Clone(records), nil
+}
+
+// readRelease is release, of the files, for who holds mu.
+func (s *states) readRelease(id hop3.ReleaseID) ([]record, error) {
 	names, err := list(s.releaseDir(id))
 	if err != nil {
 		return nil, err
@@ -187,7 +221,7 @@ func (s *states) release(id hop3.ReleaseID) ([]record, error) {
 		if !isState || err != nil {
 			continue // half written by a crash
 		}
-		r, err := s.load(id, processType, ordinal)
+		r, err := s.read(id, processType, ordinal)
 		if err != nil {
 			return nil, err
 		}

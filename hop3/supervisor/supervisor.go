@@ -112,23 +112,27 @@ func (s *Supervisor) Name() string { return s.options.Name }
 
 // Instances implements hop3.Runtime.
 func (s *Supervisor) Instances(_ context.Context, id hop3.ReleaseID) ([]hop3.Instance, error) {
-	if err := validateID(id); err != nil {
-		return nil, err
-	}
 	records, err := s.states.release(id)
 	if err != nil {
 		return nil, fmt.Errorf("reading the state of %s: %w", name(id), err)
 	}
+	held := s.held(id)
+	if len(records)+len(held) == 0 {
+		return nil, nil
+	}
 	found := make(map[string]hop3.Instance)
+	for _, i := range held {
+		found[i.marker] = i.snapshot()
+	}
 	for _, r := range records {
+		if _, held := found[r.Marker]; held {
+			continue // what is in memory is newer, and needs no look at the process
+		}
 		state := hop3.InstanceStopped
 		if r.alive(s.states.boot) {
 			state = hop3.InstanceRunning
 		}
 		found[r.Marker] = r.instance(state)
-	}
-	for _, i := range s.held(id) {
-		found[i.marker] = i.snapshot()
 	}
 	list := make([]hop3.Instance, 0, len(found))
 	for _, i := range found {

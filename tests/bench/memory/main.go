@@ -20,9 +20,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/abilian/hop3/hop3"
-	"github.com/abilian/hop3/hop3/serverconfig"
-	"github.com/abilian/hop3/hop3/store"
 	"github.com/abilian/hop3/tests/bench/subject"
 )
 
@@ -66,7 +63,7 @@ func run(ctx context.Context, numbers []string, rounds int, idle time.Duration) 
 		if err != nil {
 			return err
 		}
-		if err := register(ctx, server.Home, n); err != nil {
+		if err := subject.Register(ctx, server.Home, n, 0); err != nil {
 			return fmt.Errorf("registering %d apps: %w", n, err)
 		}
 		r := result{apps: n}
@@ -96,51 +93,6 @@ func report(results []result) {
 	}
 }
 
-func name(i int) string { return fmt.Sprintf("app%05d", i) }
-
-// register writes n apps with a live release into the database and the files of
-// a home.
-func register(ctx context.Context, home string, n int) error {
-	config := &serverconfig.Config{Home: home}
-	if err := serverconfig.Prepare(config); err != nil {
-		return err
-	}
-	db, err := store.Open(ctx, "", home, store.WithSecret(config.SecretKey))
-	if err != nil {
-		return err
-	}
-	for i := range n {
-		if err := registerApp(ctx, db, home, name(i)); err != nil {
-			_ = db.Close()
-			return err
-		}
-	}
-	return db.Close()
-}
-
-func registerApp(ctx context.Context, db *store.DB, home, app string) error {
-	vars := hop3.Env{"GREETING": "hello", "WORKERS": "4", "DATABASE_URL": "postgres://app:secret@127.0.0.1/app"}
-	if err := db.CreateApp(ctx, hop3.App{Name: app, State: hop3.StateRunning, DeployBranch: "main", Env: vars}); err != nil {
-		return err
-	}
-	r, err := db.NewRelease(ctx, hop3.Release{
-		App: app, Kind: hop3.ReleasePush, Status: hop3.ReleaseBuilding, Commit: strings.Repeat("ab", 20), Branch: "main",
-		Build: 1, Artifact: hop3.Artifact{Toolchains: []string{"static"}, StaticRoot: "public"},
-		Env: vars, Hosts: []string{app + ".localhost"}, AllowHTTP: true,
-	})
-	if err != nil {
-		return err
-	}
-	public := filepath.Join(home, "apps", app, "releases", strconv.Itoa(r.Number), "public")
-	if err := os.MkdirAll(public, 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(public, "index.html"), []byte(app), 0o644); err != nil {
-		return err
-	}
-	return db.Commit(ctx, app, r.Number)
-}
-
 // measure starts the server, checks that it serves, and looks at its memory
 // when it has been idle.
 func (r *result) measure(ctx context.Context, server *subject.Server, idle time.Duration) (err error) {
@@ -157,7 +109,7 @@ func (r *result) measure(ctx context.Context, server *subject.Server, idle time.
 		if r.apps == 0 {
 			break
 		}
-		if err := serves(ctx, server.HTTP, name(i)); err != nil {
+		if err := serves(ctx, server.HTTP, subject.AppName(i)); err != nil {
 			return err
 		}
 	}
