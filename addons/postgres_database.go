@@ -40,6 +40,9 @@ func (p *Postgres) Create(ctx context.Context, a hop3.Addon) error {
 	if err := conn.createDatabase(ctx, d, d.database); err != nil {
 		return err
 	}
+	if err := conn.actAsOwner(ctx, d, d.database); err != nil {
+		return err
+	}
 	return p.furnish(ctx, d, d.database, extensions)
 }
 
@@ -172,36 +175,39 @@ func (c *pgConn) createRoles(ctx context.Context, d pgDetails) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	const may = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT "
-	for role, rights := range map[string]string{d.owner: may + "NOLOGIN", d.user: may + "LOGIN PASSWORD " + pgLiteral(verifier)} {
-		found, err := c.role(ctx, d, role)
-		if err != nil {
-			return err
-		}
-		verb := "CREATE ROLE "
-		if found {
-			verb = "ALTER ROLE "
-		}
-		if _, err := tx.Exec(ctx, verb+pgQuote(role)+" "+rights); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "COMMENT ON ROLE "+pgQuote(role)+" IS "+pgLiteral(d.mark())); err != nil {
+	for role, rights := range map[string]string{d.owner: "NOLOGIN", d.user: "LOGIN PASSWORD " + pgLiteral(verifier)} {
+		if err := c.createRole(ctx, tx, d, role, rights); err != nil {
 			return err
 		}
 	}
 	if _, err := tx.Exec(ctx, pgStatement("GRANT %s TO %s", d.owner, d.user)); err != nil {
 		return err
 	}
-	var super bool
-	if err := tx.QueryRow(ctx, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&super); err != nil {
+	return tx.Commit(ctx)
+}
+
+// createRole makes a role that can nothing but what rights say, or changes it.
+func (c *pgConn) createRole(ctx context.Context, tx pgx.Tx, d pgDetails, role, rights string) error {
+	found, err := c.role(ctx, d, role)
+	if err != nil {
 		return err
 	}
-	if !super { // who is not may only give databases to roles that they are in
-		if _, err := tx.Exec(ctx, pgStatement("GRANT %s TO ", d.owner)+"CURRENT_USER"); err != nil {
-			return err
-		}
+	verb := "CREATE ROLE "
+	if found {
+		verb = "ALTER ROLE "
 	}
-	return tx.Commit(ctx)
+	if _, err := tx.Exec(ctx, verb+pgQuote(role)+" NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT "+rights); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "COMMENT ON ROLE "+pgQuote(role)+" IS "+pgLiteral(d.mark())); err != nil {
+		return err
+	}
+	var super bool
+	err = tx.QueryRow(ctx, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&super)
+	if err == nil && !super { // who is not may only give databases to roles that they are in
+		_, err = tx.Exec(ctx, "GRANT "+pgQuote(role)+" TO CURRENT_USER")
+	}
+	return err
 }
 
 // role reports whether the addon has a role. One of the name that is not the
@@ -252,7 +258,11 @@ func (c *pgConn) createDatabase(ctx context.Context, d pgDetails, name string) e
 	if err != nil {
 		return c.failure(ctx, "make the addon's database", err)
 	}
-	// All users there are act as the owner in it.
+	return nil
+}
+
+// actAsOwner has all users of the addon act as its owner in a database.
+func (c *pgConn) actAsOwner(ctx context.Context, d pgDetails, name string) error {
 	users, err := c.names(ctx, `SELECT rolname FROM pg_roles WHERE rolcanlogin AND shobj_description(oid, 'pg_authid') = $1`, d.mark())
 	for _, user := range users {
 		if err == nil {
