@@ -203,7 +203,7 @@ type policy struct {
 	Statement []json.RawMessage `json:"Statement"`
 }
 
-type statement struct {
+type policyStatement struct {
 	Sid       string         `json:"Sid,omitempty"`
 	Effect    string         `json:"Effect"`
 	Principal *principalList `json:"Principal,omitempty"`
@@ -228,7 +228,7 @@ func statements(bucket string, keys []string) []json.RawMessage {
 		who = &principalList{AWS: slices.Sorted(slices.Values(keys))}
 	}
 	var list []json.RawMessage
-	for _, s := range []statement{
+	for _, s := range []policyStatement{
 		{Sid: sidBucket, Effect: "Allow", Principal: who, Action: bucketActions, Resource: []string{"arn:aws:s3:::" + bucket}},
 		{Sid: sidObjects, Effect: "Allow", Principal: who, Action: objectActions, Resource: []string{"arn:aws:s3:::" + bucket + "/*"}},
 	} {

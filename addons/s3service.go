@@ -42,7 +42,7 @@ func (p *S3) ownPlace(ctx context.Context, service string, make bool) (*s3Place,
 	defer p.own.Unlock()
 	services := p.server.Services()
 	if services == nil {
-		return nil, notInstalled()
+		return nil, noS3Program()
 	}
 	dir, err := services.Prepare(ctx, service)
 	if err != nil {
@@ -110,7 +110,7 @@ func (p *S3) newOwn(ctx context.Context, service string, dir hop3.ServiceDir) (s
 		}
 	}
 	if own.Kind == "" {
-		return s3Own{}, notInstalled()
+		return s3Own{}, noS3Program()
 	}
 	services := p.server.Services()
 	// As the service's user, whose they must be.
@@ -125,7 +125,7 @@ func (p *S3) newOwn(ctx context.Context, service string, dir hop3.ServiceDir) (s
 	return own, own.write(dir)
 }
 
-func notInstalled() error {
+func noS3Program() error {
 	return hop3.Errorf(hop3.CodeUnavailable, "there is no S3 server: none is configured, and neither versitygw nor minio is installed").
 		WithHint("Set S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the server's settings, or install the program versitygw (https://github.com/versity/versitygw), which Hop3 then runs.")
 }

@@ -74,7 +74,7 @@ func (v *versityAccounts) change(ctx context.Context, bucket string, change func
 	}
 	var keys []string
 	p.Statement = slices.DeleteFunc(p.Statement, func(raw json.RawMessage) bool {
-		var s statement
+		var s policyStatement
 		if json.Unmarshal(raw, &s) != nil || (s.Sid != sidBucket && s.Sid != sidObjects) {
 			return false
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
 	"github.com/abilian/hop3/hop3/docker"
+	"github.com/abilian/hop3/hop3/expose"
 	"github.com/abilian/hop3/hop3/failures"
 	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/git"
@@ -78,6 +79,7 @@ type core struct {
 	services *services.Services // nil until started
 
 	providers []hop3.AddonProvider
+	exposed   expose.Gate
 
 	host *http.Server // of host commands
 }
@@ -223,6 +225,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Certs:     c.Keeper,
 		Failures:  journal,
 		Providers: c.providers,
+		Exposer:   &c.exposed,
 		Notifier:  notifier(c.config),
 		Logger:    c.logger,
 		Settings:  c.settings(box),
@@ -332,6 +335,7 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,
+		ExposeSource:     s.Addons["EXPOSE_DEFAULT_SOURCE"],
 		NotIsolated:      box.Isolation(),
 	}
 }
@@ -375,6 +379,7 @@ func (c *core) closeLocked() error {
 		c.platform.Store(nil)
 	}
 	if c.services != nil {
+		c.exposed.Shut()
 		err = errors.Join(err, c.closeAddons())
 		c.services = nil
 	}

@@ -154,6 +154,11 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	if err := p.Files.Rename(p.appDir(name), grave); err != nil {
 		return fmt.Errorf("removing the files: %w", err)
 	}
+	if app.Preview == nil {
+		p.tellKept(ctx, name, out)
+	} else if err := p.retireOwnAddons(ctx, name); err != nil {
+		return errors.Join(err, p.Files.Rename(grave, p.appDir(name)))
+	}
 	destroyed := event(ctx, hop3.EventAppDestroyed, name, "'%s' was destroyed", name)
 	err = p.Store.DeleteApp(ctx, name, destroyed)
 	if hop3.IsDiskFull(err) {
@@ -165,6 +170,9 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	}
 	if err != nil {
 		return errors.Join(err, p.Files.Rename(grave, p.appDir(name)))
+	}
+	if app.Preview != nil {
+		p.unprovision(ctx, name)
 	}
 	return errors.Join(p.Certs.ForgetApp(name), p.forgetFirewall(name), p.forgetFailures(name), p.Files.Remove(grave))
 }

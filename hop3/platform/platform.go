@@ -36,8 +36,10 @@ type Platform struct {
 	Failures Failures // nil: no request that failed is remembered
 	// Providers are those of addons, in the order of their types.
 	Providers []hop3.AddonProvider
-	Logger    *zap.Logger
-	Settings  Settings
+	// Exposer lets the network reach addons; nil: nothing does.
+	Exposer  Exposer
+	Logger   *zap.Logger
+	Settings Settings
 
 	locks locks
 	queue queue
@@ -103,7 +105,9 @@ type Settings struct {
 	// the last that $PORT can be.
 	ServerPorts map[int]string
 	AppPorts    [2]int
-	PortsStrict bool // refuse ports whose source nobody enforces
+	// ExposeSource is who may reach an exposed addon when nobody says.
+	ExposeSource string
+	PortsStrict  bool // refuse ports whose source nobody enforces
 	// NotIsolated says why apps are not isolated; nil when they are.
 	NotIsolated error
 }

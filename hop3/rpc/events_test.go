@@ -38,6 +38,7 @@ var reads = map[string]string{
 	"addon list": "reads", "addon types": "reads", "addon show": "reads", "addon status": "asks the addon", "addon exists": "reads",
 	"addon create": "needs a service: TestAddons_LeaveEvents of platform", "addon destroy": "the same", "addon attach": "the same", "addon detach": "the same",
 	"addon promote": "the same", "addon rotate": "the same", "addon endpoint": "the same",
+	"addon expose": "the same: the story of addons in tests", "addon unexpose": "the same",
 
 	"app access": "reads", "team list": "reads", "team show": "reads", "token list": "reads", "token show": "reads", "top": "reads", "why": "reads",
 
