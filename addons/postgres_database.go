@@ -227,6 +227,9 @@ func (c *pgConn) role(ctx context.Context, d pgDetails, name string) (found bool
 	return true, nil
 }
 
+// pgHalfDropped is the limit of connections of a database whose DROP was ended.
+const pgHalfDropped = -2
+
 // createDatabase makes a database of the addon's owner, or completes it. Nobody
 // can connect to it before everybody else is kept out.
 func (c *pgConn) createDatabase(ctx context.Context, d pgDetails, name string) error {
@@ -237,8 +240,7 @@ func (c *pgConn) createDatabase(ctx context.Context, d pgDetails, name string) e
 		return hop3.Errorf(hop3.CodeConflict, "PostgreSQL at %s has a database '%s' already, which is not this addon's", c.address, name).
 			WithHint("Destroy the addon and create it again, or under another name: it then gets other names in PostgreSQL.")
 	}
-	const halfDropped = -2
-	if err == nil && limit == halfDropped {
+	if err == nil && limit == pgHalfDropped {
 		if _, err = c.Exec(ctx, "DROP DATABASE "+pgQuote(name)); err == nil {
 			err = pgx.ErrNoRows
 		}
@@ -310,8 +312,13 @@ func (c *pgConn) dropDatabase(ctx context.Context, name string) error {
 
 // empty ends all connections to a database and lets none in.
 func (c *pgConn) empty(ctx context.Context, name string) error {
-	if _, err := c.Exec(ctx, pgStatement("ALTER DATABASE %s ALLOW_CONNECTIONS false", name)); err != nil && pgCode(err) != "55000" {
-		return err // but for one that is half dropped
+	// One that is half dropped lets nobody in, and to alter it ends our session.
+	found, err := c.names(ctx, "SELECT datname FROM pg_database WHERE datname = $1 AND datconnlimit <> $2", name, pgHalfDropped)
+	if err == nil && len(found) > 0 {
+		_, err = c.Exec(ctx, pgStatement("ALTER DATABASE %s ALLOW_CONNECTIONS false", name))
+	}
+	if err != nil {
+		return err
 	}
 	for {
 		var left int

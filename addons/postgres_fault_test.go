@@ -220,6 +220,25 @@ func TestPostgresElsewhere(t *testing.T) {
 			t.Errorf("Create over it: %v", err)
 		}
 	})
+	t.Run("a database half dropped", func(t *testing.T) {
+		w := newPgWorld(t, server)
+		admin, err := pgx.Connect(t.Context(), adminURL(settings))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer admin.Close(context.Background())
+		a := w.made("half", false)
+		for _, what := range []func() error{func() error { return w.Create(t.Context(), a) }, func() error { return w.Destroy(t.Context(), a) }} {
+			w.write(a, "key", "value")
+			if _, err := admin.Exec(t.Context(), "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half'"); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(what(), w.Create(t.Context(), a)); err != nil {
+				t.Error(err)
+			}
+			w.holds(a, "key", "")
+		}
+	})
 	t.Run("hostile dumps", func(t *testing.T) { hostileDumps(t, newPgWorld(t, server)) })
 	t.Run("dumps of others", func(t *testing.T) { foreignDumps(t, newPgWorld(t, server)) })
 	t.Run("extensions", func(t *testing.T) { extensionsOf(t, settings) })
