@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -507,4 +508,21 @@ func waitUntil(t *testing.T, check func(context.Context) error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// servicePid finds the process that was started with an argument.
+func servicePid(t *testing.T, arg string) string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // it may have ended
+		if args := strings.Split(string(text), "\x00"); slices.Contains(args, arg) && !strings.Contains(args[0], "sh") {
+			return filepath.Base(filepath.Dir(file))
+		}
+	}
+	t.Fatalf("no process has the argument %s", arg)
+	return ""
 }
