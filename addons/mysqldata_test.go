@@ -113,6 +113,7 @@ func hardQueries() []string {
 
 func TestMySQL_Dumps(t *testing.T) {
 	t.Parallel()
+	needMariaDB(t)
 	ctx := t.Context()
 	settings := mysqlServer(t)
 	p, make := newMySQL(t, hop3test.AddonServer{Settings: settings})
@@ -259,6 +260,7 @@ func mysqlLostConnections(t *testing.T, p *addons.MySQL, a hop3.Addon, settings 
 // TestMySQL_Dedicated has a service for one addon, kills it, and destroys it.
 func TestMySQL_Dedicated(t *testing.T) {
 	t.Parallel()
+	needMariaDB(t)
 	p, make := newMySQL(t, servicestest.Server(t, nil))
 	a := make(hop3.Addon{Name: "Alone_1", Dedicated: true})
 	env, client := p.Variables(a), mysqlSuite()

@@ -120,6 +120,7 @@ var errLed = errors.New("this one did")
 
 func TestRedis_Own(t *testing.T) {
 	t.Parallel()
+	needRedis(t)
 	client := redisSuite()
 	client.Broken = map[string]hop3.AddonServer{"a server without services": hop3test.AddonServer{}}
 	hop3test.Addon(t, new(addons.Redis), servicestest.Server(t, nil), client)
@@ -127,6 +128,7 @@ func TestRedis_Own(t *testing.T) {
 
 func TestRedis_Configured(t *testing.T) {
 	t.Parallel()
+	needRedis(t)
 	settings := redisServer(t, "databases 64")
 	client := redisSuite("REDIS_USERNAME")
 	client.Broken = map[string]hop3.AddonServer{
@@ -152,6 +154,21 @@ func withSettings(settings map[string]string, others ...string) map[string]strin
 		}
 	}
 	return next
+}
+
+// needPrograms skips a test without the servers it is about.
+func needPrograms(t *testing.T, debian string, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("NOT TESTED: %s is not installed (Debian: apt-get install %s)", p, debian)
+		}
+	}
+}
+
+func needRedis(t *testing.T) {
+	t.Helper()
+	needPrograms(t, "redis-server", "redis-server")
 }
 
 // redisServer runs a server as an admin has one, and returns the settings for
