@@ -1,13 +1,10 @@
 package addons_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -139,33 +136,6 @@ func TestRedis_Configured(t *testing.T) {
 	hop3test.Addon(t, new(addons.Redis), hop3test.AddonServer{Settings: settings}, client)
 }
 
-// gone stands for a setting that is not there.
-const gone = "\x00"
-
-// withSettings returns settings with others, by key and value.
-func withSettings(settings map[string]string, others ...string) map[string]string {
-	next := map[string]string{}
-	for key, value := range settings {
-		next[key] = value
-	}
-	for i := 0; i < len(others); i += 2 {
-		if next[others[i]] = others[i+1]; others[i+1] == gone {
-			delete(next, others[i])
-		}
-	}
-	return next
-}
-
-// needPrograms skips a test without the servers it is about.
-func needPrograms(t *testing.T, debian string, programs ...string) {
-	t.Helper()
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("NOT TESTED: %s is not installed (Debian: apt-get install %s)", p, debian)
-		}
-	}
-}
-
 func needRedis(t *testing.T) {
 	t.Helper()
 	needPrograms(t, "redis-server", "redis-server")
@@ -186,50 +156,4 @@ func redisServer(t *testing.T, config ...string) map[string]string {
 	startProgram(t, "redis-server", file)
 	waitForPort(t, port)
 	return map[string]string{"REDIS_HOST": "localhost", "REDIS_PORT": port, "REDIS_PASSWORD": secret}
-}
-
-func unusedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
-// startProgram runs a server, which ends with the test.
-func startProgram(t *testing.T, argv ...string) *exec.Cmd {
-	t.Helper()
-	var said bytes.Buffer
-	c := exec.Command(argv[0], argv[1:]...)
-	c.Stdout, c.Stderr = &said, &said
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", argv[0], said.String()[max(0, said.Len()-4<<10):])
-		}
-	})
-	return c
-}
-
-func waitForPort(t *testing.T, port string) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		c, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			_ = c.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }

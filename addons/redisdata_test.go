@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -437,39 +435,6 @@ func TestRedis_TheConnectionIsLost(t *testing.T) {
 	}
 }
 
-// cuttingProxy passes connections on to a port, and cuts each after so many
-// bytes in one direction.
-func cuttingProxy(t *testing.T, to string, after int64) (port string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	pass := func(from, to net.Conn) {
-		_, _ = io.CopyN(to, from, after)
-		_ = from.Close()
-		_ = to.Close()
-	}
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", "127.0.0.1:"+to)
-			if err != nil {
-				_ = in.Close()
-				return
-			}
-			go pass(in, out)
-			go pass(out, in)
-		}
-	}()
-	_, port, _ = net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 func redisPid(t *testing.T, c *redis.Client) int {
 	t.Helper()
 	info, err := c.Info(t.Context(), "server").Result()
@@ -487,48 +452,4 @@ func redisPid(t *testing.T, c *redis.Client) int {
 	}
 	t.Fatal("it does not say its process")
 	return 0
-}
-
-func killProgram(t *testing.T, pid int) {
-	t.Helper()
-	p, err := os.FindProcess(pid)
-	if err == nil {
-		err = p.Kill()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// waitUntil waits until check has no error.
-func waitUntil(t *testing.T, check func(context.Context) error) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		err := check(t.Context())
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// servicePid finds the process that was started with an argument.
-func servicePid(t *testing.T, arg string) string {
-	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		text, _ := os.ReadFile(file) // it may have ended
-		if args := strings.Split(string(text), "\x00"); slices.Contains(args, arg) && !strings.Contains(args[0], "sh") {
-			return filepath.Base(filepath.Dir(file))
-		}
-	}
-	t.Fatalf("no process has the argument %s", arg)
-	return ""
 }
