@@ -200,8 +200,11 @@ func (s *server) end() {
 	}
 }
 
-// services returns the processes of the servers that addons are on.
-func (s *server) services() []int { return withFile("environ", s.home+"/services/") }
+// services returns the databases and the like that the server runs for addons.
+// Some write over their environment.
+func (s *server) services() []int {
+	return append(withFile("cmdline", s.home+"/services/"), withFile("environ", s.home+"/services/")...)
+}
 
 // fronts returns the proxies that stand in front of the server, and those that
 // did.
