@@ -103,6 +103,8 @@ type Config struct {
 	// secrets.
 	Addons map[string]string
 
+	Backups Backups
+
 	LogLevel string // debug, info, warn or error
 	ACME     ACME
 	Operator string // the address of who runs the server; that of ACME unless set
