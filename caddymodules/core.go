@@ -213,6 +213,10 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 	if err != nil {
 		return fmt.Errorf("opening what is remembered of failed requests: %w", err)
 	}
+	backups, err := openBackups(c.config)
+	if err != nil {
+		return err
+	}
 	c.Platform = &platform.Platform{
 		Store:     c.store,
 		Runtime:   runtime,
@@ -230,6 +234,7 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Logger:    c.logger,
 		Settings:  c.settings(box),
 	}
+	c.Platform.Backups, c.Platform.CopyDatabase = backups, c.copyDatabase
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
 	}
@@ -332,6 +337,8 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		BindAllow:        s.BindAllow,
 		TmpfsMax:         s.TmpfsMax,
 		OperatorEmail:    s.Operator,
+		BackupsKeep:      s.Backups.Keep,
+		BackupSchedule:   s.Backups.Platform,
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,

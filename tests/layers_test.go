@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	// L1: one thing each, knowing only the words.
 	"hop3/accesslog":    {"hop3", "hop3/logfile"},
 	"hop3/archive":      {"hop3"},
+	"hop3/backup":       {"hop3", "hop3/archive"},
 	"hop3/console":      {"hop3/api"},
 	"hop3/auth":         {"hop3"},
 	"hop3/certs":        {"hop3"},

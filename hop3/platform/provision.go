@@ -48,6 +48,9 @@ func (p *Platform) provisionOne(ctx context.Context, who Actor, app hop3.App, re
 	if err != nil {
 		return err
 	}
+	if !attachedTo(list, id, app.Name) && restoredFor(list, req) {
+		return nil
+	}
 	a, created, err := p.makeAddon(ctx, req, hop3.Addon{Team: app.Team, CreatedBy: who.Username, App: app.Name}, out)
 	if err != nil && a.Status != hop3.AddonReady {
 		return err

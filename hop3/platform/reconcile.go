@@ -29,6 +29,12 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err := p.finishDestroys(ctx); err != nil {
 		return err
 	}
+	if err := p.settleBackups(ctx); err != nil {
+		p.Logger.Error("settling backups", zap.Error(err)) // apps come first
+	}
+	if apps, err = p.Store.Apps(ctx); err != nil {
+		return fmt.Errorf("reading the apps: %w", err)
+	}
 	p.keepApps(ctx, apps)
 	left, err := p.Runtime.Releases(ctx)
 	if err != nil {

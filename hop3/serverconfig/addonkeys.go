@@ -1,7 +1,9 @@
 package serverconfig
 
 import (
+	"maps"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
@@ -56,6 +58,21 @@ func addonKey(name string, check func(string) (string, error), doc string) key {
 		c.Addons[name] = text
 		return nil
 	}}
+}
+
+// lendSMTP lets the providers know of the server's own mail server, which addons
+// may use.
+func (c *Config) lendSMTP() {
+	if c.SMTP.Host == "" {
+		return
+	}
+	if c.Addons == nil {
+		c.Addons = map[string]string{}
+	}
+	maps.Copy(c.Addons, map[string]string{
+		"SMTP_HOST": c.SMTP.Host, "SMTP_PORT": strconv.Itoa(c.SMTP.Port), "SMTP_TLS": c.SMTP.TLS,
+		"SMTP_USER": c.SMTP.User, "SMTP_PASSWORD": c.SMTP.Password, "SMTP_FROM": c.SMTP.From,
+	})
 }
 
 // secretly has the value hidden where settings are shown.
