@@ -55,9 +55,8 @@ func (p *Postgres) Open(s hop3.AddonServer) error {
 
 // Plan implements hop3.AddonProvider. It starts the service that addons share.
 func (p *Postgres) Plan(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, error) {
-	if err := hop3.ValidateAppName(a.Name); err != nil {
-		return nil, hop3.Errorf(hop3.CodeInvalid, "%.80q cannot be an addon's name", a.Name).
-			WithHint("A name has 3 to 63 letters, digits, '-' or '_', and begins and ends with a letter or digit.")
+	if err := hop3.ValidateAddonName(a.Name); err != nil {
+		return nil, err
 	}
 	extensions, err := p.extensions(a)
 	if err != nil {
@@ -68,7 +67,7 @@ func (p *Postgres) Plan(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, e
 	d := pgDetails{id: hex.EncodeToString(id[:]), password: password()}
 	switch {
 	case a.Dedicated:
-		if err := p.planService(&d, "postgres-"+slug(a.Name)); err != nil {
+		if err := p.planService(&d, "postgres-"+pgSlug(a.Name)); err != nil {
 			return nil, err
 		}
 		d.name(pgName(a.Name))
@@ -76,8 +75,8 @@ func (p *Postgres) Plan(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, e
 	case p.configured():
 		err = p.planConfigured(&d)
 	default:
-		d.service = sharedPostgres
-		d.host = loopback
+		d.service = pgShared
+		d.host = pgLoopback
 		d.port, err = p.sharedPort(ctx)
 	}
 	if err != nil {
@@ -134,7 +133,7 @@ func (p *Postgres) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, 
 	}
 	where := "the server that is configured"
 	switch d.service {
-	case sharedPostgres:
+	case pgShared:
 		where = "shared with other addons"
 	case "":
 	default:
@@ -219,9 +218,9 @@ func pgName(addon string) string {
 	return name
 }
 
-// slug is an addon's name as a part of a service's, which has lower case
+// pgSlug is an addon's name as a part of a service's, which has lower case
 // letters, digits and '-' only. No two names have the same.
-func slug(name string) string {
+func pgSlug(name string) string {
 	s := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	const most = 48
 	if s == name && len(s) <= most {
@@ -254,11 +253,11 @@ func (c *pgConn) freeName(ctx context.Context, want string) (string, error) {
 	}
 }
 
-// quote returns identifiers, joined by dots, as SQL.
-func quote(names ...string) string { return pgx.Identifier(names).Sanitize() }
+// pgQuote returns identifiers, joined by dots, as SQL.
+func pgQuote(names ...string) string { return pgx.Identifier(names).Sanitize() }
 
-// literal returns a text as SQL.
-func literal(text string) string {
+// pgLiteral returns a text as SQL.
+func pgLiteral(text string) string {
 	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
 	if strings.Contains(text, `\`) {
 		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
@@ -266,11 +265,11 @@ func literal(text string) string {
 	return quoted
 }
 
-// sentence is a format of SQL: the names are quoted identifiers.
-func sentence(format string, names ...string) string {
+// pgStatement is a format of SQL: the names are quoted identifiers.
+func pgStatement(format string, names ...string) string {
 	quoted := make([]any, len(names))
 	for i, n := range names {
-		quoted[i] = quote(n)
+		quoted[i] = pgQuote(n)
 	}
 	return fmt.Sprintf(format, quoted...)
 }

@@ -22,8 +22,8 @@ func (p *Postgres) Actions() []hop3.AddonAction {
 	}
 }
 
-// maxRows bounds what a query shows.
-const maxRows = 1000
+// pgMaxRows bounds what a query shows.
+const pgMaxRows = 1000
 
 // query takes the statement as --command SQL, or as words.
 func (p *Postgres) query(ctx context.Context, a hop3.Addon, args []string) (hop3.AddonReport, error) {
@@ -41,7 +41,7 @@ func (p *Postgres) query(ctx context.Context, a hop3.Addon, args []string) (hop3
 	if strings.ContainsRune(text, 0) {
 		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "the statement contains a NUL byte")
 	}
-	if strings.EqualFold(firstWord(text), "COPY") {
+	if strings.EqualFold(pgFirstWord(text), "COPY") {
 		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "COPY does not work here").WithHint("Use SELECT, or a dump.")
 	}
 	conn, err := p.shell(ctx, a)
@@ -57,7 +57,7 @@ func (p *Postgres) query(ctx context.Context, a hop3.Addon, args []string) (hop3
 	}
 	more := false
 	for result.NextRow() {
-		if len(report.Rows) == maxRows {
+		if len(report.Rows) == pgMaxRows {
 			more = true
 			break
 		}
@@ -111,7 +111,7 @@ func (c *pgConn) objection(ctx context.Context, err error) error {
 	return e
 }
 
-func messageOf(err error) string {
+func pgMessage(err error) string {
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
 		return said.Message

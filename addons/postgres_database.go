@@ -49,13 +49,13 @@ func (p *Postgres) Destroy(ctx context.Context, a hop3.Addon) error {
 	if err != nil {
 		return err
 	}
-	if d.service != "" && d.service != sharedPostgres {
+	if d.service != "" && d.service != pgShared {
 		if p.server.Services() == nil {
-			return noServices()
+			return pgNoServices()
 		}
 		return p.server.Services().Remove(ctx, d.service)
 	}
-	if _, err := p.address(ctx, d, false); errors.Is(err, errNoService) {
+	if _, err := p.address(ctx, d, false); errors.Is(err, errPgNoService) {
 		return nil
 	}
 	conn, err := p.change(ctx, d)
@@ -75,7 +75,7 @@ func (p *Postgres) Destroy(ctx context.Context, a hop3.Addon) error {
 	roles, err := conn.names(ctx, `SELECT rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = $1`, d.mark())
 	if err == nil && len(roles) > 0 {
 		for i, name := range roles {
-			roles[i] = quote(name)
+			roles[i] = pgQuote(name)
 		}
 		_, err = conn.Exec(ctx, "DROP ROLE "+strings.Join(roles, ", "))
 	}
@@ -121,7 +121,7 @@ func (p *Postgres) Revoke(ctx context.Context, a hop3.Addon, last hop3.AddonDeta
 	if found, err := conn.role(ctx, d, old.user); err != nil || !found {
 		return err
 	}
-	_, err = conn.Exec(ctx, sentence("ALTER ROLE %s NOLOGIN", old.user))
+	_, err = conn.Exec(ctx, pgStatement("ALTER ROLE %s NOLOGIN", old.user))
 	if err == nil {
 		_, err = conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1`, old.user)
 	}
@@ -131,8 +131,8 @@ func (p *Postgres) Revoke(ctx context.Context, a hop3.Addon, last hop3.AddonDeta
 	inside, err := p.adminOf(ctx, d, d.database)
 	if err == nil {
 		defer inside.close()
-		if _, err = inside.Exec(ctx, sentence("REASSIGN OWNED BY %s TO %s", old.user, d.owner)); err == nil {
-			_, err = inside.Exec(ctx, sentence("DROP OWNED BY %s", old.user))
+		if _, err = inside.Exec(ctx, pgStatement("REASSIGN OWNED BY %s TO %s", old.user, d.owner)); err == nil {
+			_, err = inside.Exec(ctx, pgStatement("DROP OWNED BY %s", old.user))
 		}
 		if err != nil {
 			return conn.failure(ctx, "give the addon what its old user made", err)
@@ -140,7 +140,7 @@ func (p *Postgres) Revoke(ctx context.Context, a hop3.Addon, last hop3.AddonDeta
 	} else if hop3.CodeOf(err) != hop3.CodeNotFound {
 		return err
 	}
-	if _, err := conn.Exec(ctx, sentence("DROP ROLE IF EXISTS %s", old.user)); err != nil {
+	if _, err := conn.Exec(ctx, pgStatement("DROP ROLE IF EXISTS %s", old.user)); err != nil {
 		return conn.failure(ctx, "revoke the old credentials", err)
 	}
 	return nil
@@ -163,7 +163,7 @@ func (p *Postgres) change(ctx context.Context, d pgDetails) (*pgConn, error) {
 
 // createRoles makes the owner and the user, or gives them what they lack.
 func (c *pgConn) createRoles(ctx context.Context, d pgDetails) error {
-	verifier, err := scram(d.password)
+	verifier, err := pgVerifier(d.password)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (c *pgConn) createRoles(ctx context.Context, d pgDetails) error {
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	const may = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT "
-	for role, rights := range map[string]string{d.owner: may + "NOLOGIN", d.user: may + "LOGIN PASSWORD " + literal(verifier)} {
+	for role, rights := range map[string]string{d.owner: may + "NOLOGIN", d.user: may + "LOGIN PASSWORD " + pgLiteral(verifier)} {
 		found, err := c.role(ctx, d, role)
 		if err != nil {
 			return err
@@ -182,14 +182,14 @@ func (c *pgConn) createRoles(ctx context.Context, d pgDetails) error {
 		if found {
 			verb = "ALTER ROLE "
 		}
-		if _, err := tx.Exec(ctx, verb+quote(role)+" "+rights); err != nil {
+		if _, err := tx.Exec(ctx, verb+pgQuote(role)+" "+rights); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "COMMENT ON ROLE "+quote(role)+" IS "+literal(d.mark())); err != nil {
+		if _, err := tx.Exec(ctx, "COMMENT ON ROLE "+pgQuote(role)+" IS "+pgLiteral(d.mark())); err != nil {
 			return err
 		}
 	}
-	if _, err := tx.Exec(ctx, sentence("GRANT %s TO %s", d.owner, d.user)); err != nil {
+	if _, err := tx.Exec(ctx, pgStatement("GRANT %s TO %s", d.owner, d.user)); err != nil {
 		return err
 	}
 	var super bool
@@ -197,7 +197,7 @@ func (c *pgConn) createRoles(ctx context.Context, d pgDetails) error {
 		return err
 	}
 	if !super { // who is not may only give databases to roles that they are in
-		if _, err := tx.Exec(ctx, sentence("GRANT %s TO ", d.owner)+"CURRENT_USER"); err != nil {
+		if _, err := tx.Exec(ctx, pgStatement("GRANT %s TO ", d.owner)+"CURRENT_USER"); err != nil {
 			return err
 		}
 	}
@@ -233,17 +233,17 @@ func (c *pgConn) createDatabase(ctx context.Context, d pgDetails, name string) e
 	}
 	const halfDropped = -2
 	if err == nil && limit == halfDropped {
-		if _, err = c.Exec(ctx, "DROP DATABASE "+quote(name)); err == nil {
+		if _, err = c.Exec(ctx, "DROP DATABASE "+pgQuote(name)); err == nil {
 			err = pgx.ErrNoRows
 		}
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
-		_, err = c.Exec(ctx, sentence("CREATE DATABASE %s OWNER %s TEMPLATE template0 ENCODING 'UTF8' ALLOW_CONNECTIONS false", name, d.owner))
+		_, err = c.Exec(ctx, pgStatement("CREATE DATABASE %s OWNER %s TEMPLATE template0 ENCODING 'UTF8' ALLOW_CONNECTIONS false", name, d.owner))
 	}
 	for _, s := range []string{
-		sentence("REVOKE ALL ON DATABASE %s FROM PUBLIC", name),
-		sentence("GRANT ALL ON DATABASE %s TO %s", name, d.owner),
-		sentence("ALTER DATABASE %s ALLOW_CONNECTIONS true", name),
+		pgStatement("REVOKE ALL ON DATABASE %s FROM PUBLIC", name),
+		pgStatement("GRANT ALL ON DATABASE %s TO %s", name, d.owner),
+		pgStatement("ALTER DATABASE %s ALLOW_CONNECTIONS true", name),
 	} {
 		if err == nil {
 			_, err = c.Exec(ctx, s)
@@ -256,7 +256,7 @@ func (c *pgConn) createDatabase(ctx context.Context, d pgDetails, name string) e
 	users, err := c.names(ctx, `SELECT rolname FROM pg_roles WHERE rolcanlogin AND shobj_description(oid, 'pg_authid') = $1`, d.mark())
 	for _, user := range users {
 		if err == nil {
-			_, err = c.Exec(ctx, sentence("ALTER ROLE %s IN DATABASE %s SET role TO %s", user, name, d.owner))
+			_, err = c.Exec(ctx, pgStatement("ALTER ROLE %s IN DATABASE %s SET role TO %s", user, name, d.owner))
 		}
 	}
 	if err != nil {
@@ -275,10 +275,10 @@ func (p *Postgres) furnish(ctx context.Context, d pgDetails, database string, ex
 	// From version 15 on the schema is the owner's by itself.
 	_, err = conn.Exec(ctx, `DO $$ BEGIN IF current_setting('server_version_num')::int < 150000 THEN REVOKE CREATE ON SCHEMA public FROM PUBLIC; END IF; END $$`)
 	if err == nil {
-		_, err = conn.Exec(ctx, "GRANT ALL ON SCHEMA public TO "+quote(d.owner))
+		_, err = conn.Exec(ctx, "GRANT ALL ON SCHEMA public TO "+pgQuote(d.owner))
 	}
 	// An app may have dropped it: that is its own affair.
-	if err != nil && codeOf(err) != "3F000" {
+	if err != nil && pgCode(err) != "3F000" {
 		return conn.failure(ctx, "set the addon's database up", err)
 	}
 	for _, e := range extensions {
@@ -294,13 +294,13 @@ func (c *pgConn) dropDatabase(ctx context.Context, name string) error {
 	if err := c.empty(ctx, name); err != nil {
 		return err
 	}
-	_, err := c.Exec(ctx, "DROP DATABASE IF EXISTS "+quote(name))
+	_, err := c.Exec(ctx, "DROP DATABASE IF EXISTS "+pgQuote(name))
 	return err
 }
 
 // empty ends all connections to a database and lets none in.
 func (c *pgConn) empty(ctx context.Context, name string) error {
-	if _, err := c.Exec(ctx, sentence("ALTER DATABASE %s ALLOW_CONNECTIONS false", name)); err != nil && codeOf(err) != "55000" {
+	if _, err := c.Exec(ctx, pgStatement("ALTER DATABASE %s ALLOW_CONNECTIONS false", name)); err != nil && pgCode(err) != "55000" {
 		return err // but for one that is half dropped
 	}
 	for {
@@ -326,8 +326,8 @@ func (c *pgConn) names(ctx context.Context, query string, args ...any) ([]string
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// codeOf is the SQLSTATE of what PostgreSQL refuses, "" for another error.
-func codeOf(err error) string {
+// pgCode is the SQLSTATE of what PostgreSQL refuses, "" for another error.
+func pgCode(err error) string {
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
 		return said.Code
@@ -335,9 +335,9 @@ func codeOf(err error) string {
 	return ""
 }
 
-// scram returns what PostgreSQL keeps of a password (RFC 5803), so that no
+// pgVerifier returns what PostgreSQL keeps of a password (RFC 5803), so that no
 // statement, and no log of statements, has the password in it.
-func scram(password string) (string, error) {
+func pgVerifier(password string) (string, error) {
 	const iterations = 4096
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // never fails

@@ -35,7 +35,7 @@ func (p *Postgres) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.In
 	if err != nil {
 		return nil, err
 	}
-	tx, err := conn.BeginTx(ctx, snapshot)
+	tx, err := conn.BeginTx(ctx, pgSnapshot)
 	if err != nil {
 		return nil, conn.failure(ctx, "be dumped", err)
 	}
@@ -44,7 +44,7 @@ func (p *Postgres) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.In
 	if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&shared); err != nil {
 		return nil, conn.failure(ctx, "be dumped", err)
 	}
-	held, err := count(ctx, tx)
+	held, err := pgCount(ctx, tx)
 	if err != nil {
 		return nil, conn.failure(ctx, "be counted", err)
 	}
@@ -54,12 +54,12 @@ func (p *Postgres) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.In
 	}
 	// A snapshot does not hold sequences: what counts is what was dumped.
 	for name := range held {
-		if strings.HasPrefix(name, sequencePrefix) {
+		if strings.HasPrefix(name, pgSequence) {
 			delete(held, name)
 		}
 	}
 	for name, value := range sequences {
-		held[sequencePrefix+name] = value
+		held[pgSequence+name] = value
 	}
 	return held, nil
 }
@@ -76,21 +76,21 @@ func (p *Postgres) Inventory(ctx context.Context, a hop3.Addon) (hop3.Inventory,
 		return nil, err
 	}
 	defer conn.close()
-	tx, err := conn.BeginTx(ctx, snapshot)
+	tx, err := conn.BeginTx(ctx, pgSnapshot)
 	if err != nil {
 		return nil, conn.failure(ctx, "be counted", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	held, err := count(ctx, tx)
+	held, err := pgCount(ctx, tx)
 	if err != nil {
 		return nil, conn.failure(ctx, "be counted", err)
 	}
 	return held, nil
 }
 
-var snapshot = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+var pgSnapshot = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 
-const sequencePrefix = "sequence "
+const pgSequence = "sequence "
 
 // pgRelations are the tables and sequences that are the addon's own, and not an
 // extension's.
@@ -98,7 +98,7 @@ const pgRelations = `SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespa
 	WHERE c.relkind = $1 AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
 	AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') ORDER BY 1, 2`
 
-func count(ctx context.Context, tx pgx.Tx) (hop3.Inventory, error) {
+func pgCount(ctx context.Context, tx pgx.Tx) (hop3.Inventory, error) {
 	held := hop3.Inventory{}
 	for kind, query := range map[string]string{
 		"r": "SELECT count(*) FROM ONLY %s",
@@ -116,7 +116,7 @@ func count(ctx context.Context, tx pgx.Tx) (hop3.Inventory, error) {
 		}
 		for _, r := range relations {
 			var n int64
-			if err := tx.QueryRow(ctx, fmt.Sprintf(query, quote(r[0], r[1]))).Scan(&n); err != nil {
+			if err := tx.QueryRow(ctx, fmt.Sprintf(query, pgQuote(r[0], r[1]))).Scan(&n); err != nil {
 				return nil, err
 			}
 			if kind == "S" {
@@ -124,7 +124,7 @@ func count(ctx context.Context, tx pgx.Tx) (hop3.Inventory, error) {
 				if err := tx.QueryRow(ctx, "SELECT format('%I.%I', $1::text, $2::text)", r[0], r[1]).Scan(&name); err != nil {
 					return nil, err
 				}
-				held[sequencePrefix+name] = n
+				held[pgSequence+name] = n
 				continue
 			}
 			held[r[0]+"."+r[1]] = n
@@ -144,7 +144,7 @@ func count(ctx context.Context, tx pgx.Tx) (hop3.Inventory, error) {
 func (c *pgConn) dumper() (string, error) {
 	text := c.PgConn().ParameterStatus("server_version")
 	server, _ := strconv.Atoi(strings.SplitN(text, ".", 2)[0])
-	programs, err := postgresPrograms("", "pg_dump")
+	programs, err := pgPrograms("", "pg_dump")
 	if err != nil {
 		return "", hop3.Errorf(hop3.CodeUnavailable, "pg_dump is not installed, which dumps databases of PostgreSQL").
 			WithHint("On Debian and Ubuntu: apt install postgresql-client")
@@ -153,15 +153,15 @@ func (c *pgConn) dumper() (string, error) {
 	if err != nil {
 		return "", hop3.Errorf(hop3.CodeUnavailable, "%s does not work: %w", programs["pg_dump"], err)
 	}
-	if own := versionIn(string(out)); own < server {
+	if own := pgVersionIn(string(out)); own < server {
 		return "", hop3.Errorf(hop3.CodeUnavailable, "%s is of version %d and cannot dump databases of PostgreSQL %d", programs["pg_dump"], own, server).
 			WithHint("Install the client of that version. On Debian and Ubuntu: apt install postgresql-client-%d", server)
 	}
 	return programs["pg_dump"], nil
 }
 
-// versionIn returns the major version in "pg_dump (PostgreSQL) 15.18 (Debian…)".
-func versionIn(text string) int {
+// pgVersionIn returns the major version in "pg_dump (PostgreSQL) 15.18 (Debian…)".
+func pgVersionIn(text string) int {
 	for word := range strings.FieldsSeq(text) {
 		if n, err := strconv.Atoi(strings.SplitN(word, ".", 2)[0]); err == nil {
 			return n
@@ -185,8 +185,8 @@ func (c *pgConn) dump(ctx context.Context, program string, d pgDetails, snapshot
 		"PATH=/usr/bin:/bin", "HOME=/nonexistent", "LC_ALL=C.UTF-8", "PGHOST=" + c.address.host, "PGPORT=" + strconv.Itoa(c.address.port),
 		"PGUSER=" + d.user, "PGPASSWORD=" + d.password, "PGDATABASE=" + d.database, "PGSSLMODE=" + mode, "PGCONNECT_TIMEOUT=15",
 	}
-	var complaint complaint
-	cmd.Stderr = &complaint
+	var said pgComplaint
+	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -194,7 +194,7 @@ func (c *pgConn) dump(ctx context.Context, program string, d pgDetails, snapshot
 	if err != nil {
 		return nil, fmt.Errorf("running pg_dump: %w", err)
 	}
-	found := sequenceScanner{w: w, values: map[string]int64{}}
+	found := pgSequences{w: w, values: map[string]int64{}}
 	_, copied := io.CopyBuffer(&found, out, make([]byte, 128<<10))
 	if copied != nil {
 		cancel() // nobody reads any more
@@ -206,24 +206,24 @@ func (c *pgConn) dump(ctx context.Context, program string, d pgDetails, snapshot
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("dumping %s: %w", d.database, context.Cause(ctx))
 	case ended != nil:
-		return nil, hop3.Errorf(hop3.CodeUnavailable, "pg_dump of %s failed: %s", d.database, complaint.text())
+		return nil, hop3.Errorf(hop3.CodeUnavailable, "pg_dump of %s failed: %s", d.database, said.text())
 	}
 	return found.values, nil
 }
 
-// sequenceScanner passes a dump of pg_dump on and notes the values that it gives
+// pgSequences passes a dump of pg_dump on and notes the values that it gives
 // to sequences. Data are not looked into: they may look like anything.
-type sequenceScanner struct {
+type pgSequences struct {
 	w      io.Writer
 	line   []byte // the beginning of a line that is not whole yet
 	data   bool   // in the rows of a COPY
 	values map[string]int64
 }
 
-// lineStart is how much of a line is looked at.
-const lineStart = 64 << 10
+// pgLineStart is how much of a line is looked at.
+const pgLineStart = 64 << 10
 
-func (s *sequenceScanner) Write(p []byte) (int, error) {
+func (s *pgSequences) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		end := bytes.IndexByte(rest, '\n')
 		part := rest
@@ -236,7 +236,7 @@ func (s *sequenceScanner) Write(p []byte) (int, error) {
 		case end >= 0 && len(s.line) == 0:
 			s.look(part)
 		default:
-			s.line = append(s.line, part[:min(len(part), lineStart-min(len(s.line), lineStart))]...)
+			s.line = append(s.line, part[:min(len(part), pgLineStart-min(len(s.line), pgLineStart))]...)
 			if end >= 0 {
 				s.look(s.line)
 				s.line = s.line[:0]
@@ -247,19 +247,19 @@ func (s *sequenceScanner) Write(p []byte) (int, error) {
 }
 
 var (
-	setval   = []byte("SELECT pg_catalog.setval('")
-	copyFrom = []byte("COPY ")
-	stdin    = []byte(" FROM stdin;")
+	pgSetval   = []byte("SELECT pg_catalog.setval('")
+	pgCopyFrom = []byte("COPY ")
+	pgStdin    = []byte(" FROM stdin;")
 )
 
-func (s *sequenceScanner) look(line []byte) {
+func (s *pgSequences) look(line []byte) {
 	switch {
 	case s.data:
 		s.data = string(line) != `\.`
-	case bytes.HasPrefix(line, copyFrom):
-		s.data = bytes.HasSuffix(line, stdin)
-	case bytes.HasPrefix(line, setval):
-		name, call, ok := strings.Cut(string(line[len(setval):]), "', ")
+	case bytes.HasPrefix(line, pgCopyFrom):
+		s.data = bytes.HasSuffix(line, pgStdin)
+	case bytes.HasPrefix(line, pgSetval):
+		name, call, ok := strings.Cut(string(line[len(pgSetval):]), "', ")
 		value, called, _ := strings.Cut(strings.TrimSuffix(call, ");"), ", ")
 		n, err := strconv.ParseInt(value, 10, 64)
 		if !ok || err != nil {
@@ -272,13 +272,13 @@ func (s *sequenceScanner) look(line []byte) {
 	}
 }
 
-// complaint keeps the end of what a program says of its failure.
-type complaint struct {
+// pgComplaint keeps the end of what a program says of its failure.
+type pgComplaint struct {
 	mu   sync.Mutex
 	kept []byte
 }
 
-func (c *complaint) Write(p []byte) (int, error) {
+func (c *pgComplaint) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kept = append(c.kept, p...)
@@ -286,10 +286,10 @@ func (c *complaint) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *complaint) text() string {
+func (c *pgComplaint) text() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return strings.TrimSpace(strings.ToValidUTF8(string(c.kept), ""))
 }
 
-var errCutOff = errors.New("the dump ends before its end: it is not whole")
+var errPgCutOff = errors.New("the dump ends before its end: it is not whole")

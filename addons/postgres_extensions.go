@@ -78,12 +78,12 @@ func (c *pgConn) available(ctx context.Context, names []string) error {
 		return c.failure(ctx, "be asked for its extensions", err)
 	}
 	if len(missing) > 0 {
-		return notInstalled(missing...)
+		return pgNotInstalled(missing...)
 	}
 	return nil
 }
 
-func notInstalled(extensions ...string) error {
+func pgNotInstalled(extensions ...string) error {
 	return hop3.Errorf(hop3.CodeUnavailable, "the extension %s is not installed beside PostgreSQL", strings.Join(extensions, ", ")).
 		WithHint("On Debian and Ubuntu: apt install postgresql-contrib, or the package of the extension, such as postgresql-15-pgvector.")
 }
@@ -93,15 +93,15 @@ func notInstalled(extensions ...string) error {
 func (c *pgConn) createExtension(ctx context.Context, name, schema string) error {
 	in := ""
 	if schema != "" {
-		in = " SCHEMA " + quote(schema)
+		in = " SCHEMA " + pgQuote(schema)
 	}
 	_, err := c.Exec(ctx, "SET search_path = public")
 	if err == nil {
-		_, err = c.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS "+quote(name)+in+" CASCADE")
+		_, err = c.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS "+pgQuote(name)+in+" CASCADE")
 	}
-	switch codeOf(err) {
+	switch pgCode(err) {
 	case "58P01", "0A000", "22023":
-		return notInstalled(name)
+		return pgNotInstalled(name)
 	}
 	if err == nil {
 		_, err = c.Exec(ctx, "SET search_path = pg_catalog")

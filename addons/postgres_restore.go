@@ -47,7 +47,7 @@ func (p *Postgres) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error
 		err = p.furnish(ctx, d, fresh, extensions)
 	}
 	if err == nil {
-		err = p.play(ctx, d, fresh, newScript(r))
+		err = p.play(ctx, d, fresh, newPgScript(r))
 	}
 	if err == nil {
 		err = conn.exchange(ctx, d, fresh, old)
@@ -84,7 +84,7 @@ func (c *pgConn) exchange(ctx context.Context, d pgDetails, fresh, old string) e
 		err = c.rename(ctx, d, fresh, old)
 	}
 	// Whichever it is by now.
-	_, opened := c.Exec(context.WithoutCancel(ctx), sentence("ALTER DATABASE %s ALLOW_CONNECTIONS true", d.database))
+	_, opened := c.Exec(context.WithoutCancel(ctx), pgStatement("ALTER DATABASE %s ALLOW_CONNECTIONS true", d.database))
 	if err := errors.Join(err, opened); err != nil {
 		return c.failure(ctx, "replace the addon's database by the restored one", err)
 	}
@@ -98,8 +98,8 @@ func (c *pgConn) rename(ctx context.Context, d pgDetails, fresh, old string) err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	for _, s := range []string{
-		sentence("ALTER DATABASE %s RENAME TO %s", d.database, old),
-		sentence("ALTER DATABASE %s RENAME TO %s", fresh, d.database),
+		pgStatement("ALTER DATABASE %s RENAME TO %s", d.database, old),
+		pgStatement("ALTER DATABASE %s RENAME TO %s", fresh, d.database),
 	} {
 		if _, err := tx.Exec(ctx, s); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (c *pgConn) rename(ctx context.Context, d pgDetails, fresh, old string) err
 }
 
 // play executes a dump as the addon's user.
-func (p *Postgres) play(ctx context.Context, d pgDetails, database string, s *script) error {
+func (p *Postgres) play(ctx context.Context, d pgDetails, database string, s *pgScript) error {
 	conn, err := p.app(ctx, d, database)
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (p *Postgres) play(ctx context.Context, d pgDetails, database string, s *sc
 		}
 	}
 	if !s.ended {
-		return s.errorf("%v", errCutOff)
+		return s.errorf("%v", errPgCutOff)
 	}
 	if conn.PgConn().TxStatus() != 'I' {
 		return s.errorf("it ends within a transaction")
@@ -140,32 +140,32 @@ func (p *Postgres) play(ctx context.Context, d pgDetails, database string, s *sc
 }
 
 var (
-	copyStatement = regexp.MustCompile(`(?is)^COPY\s.*\sFROM\s+stdin(\s.*)?$`)
+	pgCopyStatement = regexp.MustCompile(`(?is)^COPY\s.*\sFROM\s+stdin(\s.*)?$`)
 	// Who owns what, and who may use it, is the addon's own affair, whoever
 	// owned it where the dump is from.
-	ownership       = regexp.MustCompile(`(?is)^(ALTER\s.*\sOWNER\s+TO\s+\S+|GRANT\s.*|REVOKE\s.*|ALTER\s+DEFAULT\s+PRIVILEGES\s.*|COMMENT\s+ON\s+EXTENSION\s.*)$`)
-	createExtension = regexp.MustCompile(`(?is)^CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?("[^"]+"|[a-z0-9_]+)(?:\s+(?:WITH\s+)?SCHEMA\s+("[^"]+"|[a-z0-9_]+))?(?:\s.*)?$`)
-	createPublic    = regexp.MustCompile(`(?is)^CREATE\s+SCHEMA\s+public$`)
-	setting         = regexp.MustCompile(`(?is)^SET\s+[a-z_.]+\s*(=|\sTO\s)`)
+	pgOwnership       = regexp.MustCompile(`(?is)^(ALTER\s.*\sOWNER\s+TO\s+\S+|GRANT\s.*|REVOKE\s.*|ALTER\s+DEFAULT\s+PRIVILEGES\s.*|COMMENT\s+ON\s+EXTENSION\s.*)$`)
+	pgCreateExtension = regexp.MustCompile(`(?is)^CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?("[^"]+"|[a-z0-9_]+)(?:\s+(?:WITH\s+)?SCHEMA\s+("[^"]+"|[a-z0-9_]+))?(?:\s.*)?$`)
+	pgCreatePublic    = regexp.MustCompile(`(?is)^CREATE\s+SCHEMA\s+public$`)
+	pgSetting         = regexp.MustCompile(`(?is)^SET\s+[a-z_.]+\s*(=|\sTO\s)`)
 )
 
 // execute executes a statement of a dump. It goes to the server by itself: one
 // statement is never two.
-func (p *Postgres) execute(ctx context.Context, conn *pgConn, d pgDetails, database string, s *script, text string) error {
+func (p *Postgres) execute(ctx context.Context, conn *pgConn, d pgDetails, database string, s *pgScript, text string) error {
 	text = strings.TrimSpace(text)
 	line := s.line
 	switch {
-	case ownership.MatchString(text):
+	case pgOwnership.MatchString(text):
 		return nil
-	case copyStatement.MatchString(text):
+	case pgCopyStatement.MatchString(text):
 		if err := conn.copyIn(ctx, s, text); err != nil {
 			return conn.refusal(ctx, s, line, err)
 		}
 		return nil
-	case strings.EqualFold(firstWord(text), "COPY"):
+	case strings.EqualFold(pgFirstWord(text), "COPY"):
 		return s.errorf("it copies from elsewhere than the dump")
 	}
-	if m := createExtension.FindStringSubmatch(text); m != nil {
+	if m := pgCreateExtension.FindStringSubmatch(text); m != nil {
 		name, err := p.extension(strings.Trim(m[1], `"`))
 		if strings.Trim(m[1], `"`) == "plpgsql" {
 			return nil // every database has it
@@ -187,22 +187,22 @@ func (p *Postgres) execute(ctx context.Context, conn *pgConn, d pgDetails, datab
 	switch {
 	case err == nil:
 		return nil
-	case createPublic.MatchString(text) && codeOf(err) == "42P06": // it is there
+	case pgCreatePublic.MatchString(text) && pgCode(err) == "42P06": // it is there
 		return nil
-	case setting.MatchString(text) && slices.Contains([]string{"42704", "42501"}, codeOf(err)): // of another version
+	case pgSetting.MatchString(text) && slices.Contains([]string{"42704", "42501"}, pgCode(err)): // of another version
 		return nil
 	}
 	return conn.refusal(ctx, s, line, err)
 }
 
-func firstWord(text string) string {
+func pgFirstWord(text string) string {
 	word, _, _ := strings.Cut(strings.TrimSpace(text), " ")
 	word, _, _ = strings.Cut(word, "\n")
 	return word
 }
 
 // copyIn gives PostgreSQL the rows that follow in the dump.
-func (c *pgConn) copyIn(ctx context.Context, s *script, text string) error {
+func (c *pgConn) copyIn(ctx context.Context, s *pgScript, text string) error {
 	if s.peek() == '\r' {
 		_, _ = s.byte()
 	}
@@ -218,15 +218,15 @@ func (c *pgConn) copyIn(ctx context.Context, s *script, text string) error {
 }
 
 // refusal says what PostgreSQL has against a dump.
-func (c *pgConn) refusal(ctx context.Context, s *script, line int, err error) error {
+func (c *pgConn) refusal(ctx context.Context, s *pgScript, line int, err error) error {
 	var known *hop3.Error
 	switch {
-	case ctx.Err() == nil && !c.IsClosed() && codeOf(err) == "" && !errors.As(err, &known):
+	case ctx.Err() == nil && !c.IsClosed() && pgCode(err) == "" && !errors.As(err, &known):
 		return fmt.Errorf("reading the dump: %w", err)
-	case codeOf(err) == "", strings.HasPrefix(codeOf(err), "57P"), strings.HasPrefix(codeOf(err), "53"):
+	case pgCode(err) == "", strings.HasPrefix(pgCode(err), "57P"), strings.HasPrefix(pgCode(err), "53"):
 		return c.failure(ctx, "restore it", err)
 	}
 	at := *s
 	at.line = line
-	return at.errorf("%s", messageOf(err))
+	return at.errorf("%s", pgMessage(err))
 }

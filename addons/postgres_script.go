@@ -10,33 +10,35 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// script reads what pg_dump writes as plain SQL: statements, and the rows that
+// pgScript reads what pg_dump writes as plain SQL: statements, and the rows that
 // follow a COPY. It is not psql: of psql's own commands, which could run
 // programs, it knows only those that pg_dump writes to switch them off.
-type script struct {
+type pgScript struct {
 	in    *bufio.Reader
 	line  int  // of the character that is read next, from 1
 	ended bool // the last comment that only a whole dump has was there
 }
 
-func newScript(r io.Reader) *script { return &script{in: bufio.NewReaderSize(r, 128<<10), line: 1} }
+func newPgScript(r io.Reader) *pgScript {
+	return &pgScript{in: bufio.NewReaderSize(r, 128<<10), line: 1}
+}
 
 const (
-	// maxStatement bounds what is held of a dump at once. Rows are not
+	// pgMaxStatement bounds what is held of a dump at once. Rows are not
 	// statements.
-	maxStatement = 32 << 20
-	wholeDump    = "-- PostgreSQL database dump complete"
+	pgMaxStatement = 32 << 20
+	pgWholeDump    = "-- PostgreSQL database dump complete"
 )
 
 // errorf says where a dump is not what it should be.
-func (s *script) errorf(format string, args ...any) error {
+func (s *pgScript) errorf(format string, args ...any) error {
 	return hop3.Errorf(hop3.CodeInvalid, "the dump cannot be restored: line %d: %s", s.line, fmt.Sprintf(format, args...)).
 		WithHint("It has to be one that pg_dump wrote as plain SQL.")
 }
 
-// statement is the text of the statement being read, and what of it decides
+// pgScriptStatement is the text of the statement being read, and what of it decides
 // where it ends.
-type statement struct {
+type pgScriptStatement struct {
 	text  strings.Builder
 	words []string // the first, in capitals
 	paren int
@@ -44,13 +46,13 @@ type statement struct {
 }
 
 // next returns the next statement without its ';', io.EOF after the last.
-func (s *script) next() (string, error) {
-	var st statement
+func (s *pgScript) next() (string, error) {
+	var st pgScriptStatement
 	for {
 		c, err := s.byte()
 		if errors.Is(err, io.EOF) {
 			if strings.TrimSpace(st.text.String()) != "" {
-				return "", s.errorf("%v", errCutOff)
+				return "", s.errorf("%v", errPgCutOff)
 			}
 			return "", io.EOF
 		} else if err != nil {
@@ -91,7 +93,7 @@ func (s *script) next() (string, error) {
 		case c == ')':
 			st.paren--
 			st.text.WriteByte(c)
-		case wordByte(c) && !st.inWord():
+		case pgWordByte(c) && !st.inWord():
 			err = s.word(&st, c)
 		default:
 			st.text.WriteByte(c)
@@ -105,13 +107,13 @@ func (s *script) next() (string, error) {
 				st.text.WriteByte(c)
 			}
 		}
-		if st.text.Len() > maxStatement {
-			return "", s.errorf("a statement is longer than %d MiB", maxStatement>>20)
+		if st.text.Len() > pgMaxStatement {
+			return "", s.errorf("a statement is longer than %d MiB", pgMaxStatement>>20)
 		}
 	}
 }
 
-func (s *script) byte() (byte, error) {
+func (s *pgScript) byte() (byte, error) {
 	c, err := s.in.ReadByte()
 	if c == '\n' && err == nil {
 		s.line++
@@ -120,7 +122,7 @@ func (s *script) byte() (byte, error) {
 }
 
 // peek returns the next character, 0 at the end.
-func (s *script) peek() byte {
+func (s *pgScript) peek() byte {
 	next, _ := s.in.Peek(1)
 	if len(next) == 0 {
 		return 0
@@ -129,7 +131,7 @@ func (s *script) peek() byte {
 }
 
 // readLine returns the rest of the line, at most 1 KiB of it.
-func (s *script) readLine() (string, error) {
+func (s *pgScript) readLine() (string, error) {
 	var b strings.Builder
 	for {
 		c, err := s.byte()
@@ -145,16 +147,16 @@ func (s *script) readLine() (string, error) {
 }
 
 // comment skips a comment up to the end of the line.
-func (s *script) comment(alone bool) error {
+func (s *pgScript) comment(alone bool) error {
 	line, err := s.readLine()
-	if alone && "-"+line == wholeDump {
+	if alone && "-"+line == pgWholeDump {
 		s.ended = true
 	}
 	return err
 }
 
 // block skips a comment in which there may be others.
-func (s *script) block() error {
+func (s *pgScript) block() error {
 	for depth, last := 0, byte('/'); ; {
 		c, err := s.byte()
 		if err != nil {
@@ -176,16 +178,16 @@ func (s *script) block() error {
 }
 
 // cut is the error for the end of the dump where there must be more.
-func (s *script) cut(err error) error {
+func (s *pgScript) cut(err error) error {
 	if errors.Is(err, io.EOF) {
-		return s.errorf("%v", errCutOff)
+		return s.errorf("%v", errPgCutOff)
 	}
 	return err
 }
 
 // command takes a command of psql's. pg_dump writes \restrict and \unrestrict,
 // so that psql takes no others between them.
-func (s *script) command() error {
+func (s *pgScript) command() error {
 	line, err := s.readLine()
 	if err != nil {
 		return err
@@ -198,7 +200,7 @@ func (s *script) command() error {
 
 // quoted copies a literal or a quoted identifier, whose first quote was read.
 // A doubled quote ends it and begins another, which comes to the same.
-func (s *script) quoted(to *strings.Builder, quote byte, escapes bool) error {
+func (s *pgScript) quoted(to *strings.Builder, quote byte, escapes bool) error {
 	to.WriteByte(quote)
 	for {
 		c, err := s.byte()
@@ -215,21 +217,21 @@ func (s *script) quoted(to *strings.Builder, quote byte, escapes bool) error {
 			}
 			to.WriteByte(c)
 		}
-		if to.Len() > maxStatement {
+		if to.Len() > pgMaxStatement {
 			return nil
 		}
 	}
 }
 
 // dollar copies a literal between dollars, or a '$' that begins none.
-func (s *script) dollar(to *strings.Builder) error {
+func (s *pgScript) dollar(to *strings.Builder) error {
 	tag := []byte{'$'}
 	for {
 		c := s.peek()
 		if c == '$' {
 			break
 		}
-		if !wordByte(c) || len(tag) == 1 && c >= '0' && c <= '9' || len(tag) > 64 {
+		if !pgWordByte(c) || len(tag) == 1 && c >= '0' && c <= '9' || len(tag) > 64 {
 			to.Write(tag)
 			return nil
 		}
@@ -255,7 +257,7 @@ func (s *script) dollar(to *strings.Builder) error {
 		default:
 			matched = 0
 		}
-		if to.Len() > maxStatement {
+		if to.Len() > pgMaxStatement {
 			return nil
 		}
 	}
@@ -263,9 +265,9 @@ func (s *script) dollar(to *strings.Builder) error {
 }
 
 // word copies a word, and notes what it says of where the statement ends.
-func (s *script) word(st *statement, first byte) error {
+func (s *pgScript) word(st *pgScriptStatement, first byte) error {
 	word := []byte{first}
-	for wordByte(s.peek()) || s.peek() == '$' {
+	for pgWordByte(s.peek()) || s.peek() == '$' {
 		c, err := s.byte()
 		if err != nil {
 			return err
@@ -291,7 +293,7 @@ func (s *script) word(st *statement, first byte) error {
 
 // routine reports whether the statement makes a function or procedure, whose
 // body may have statements of its own.
-func (st *statement) routine() bool {
+func (st *pgScriptStatement) routine() bool {
 	w := st.words
 	if len(w) > 3 && w[1] == "OR" && w[2] == "REPLACE" {
 		w = append([]string{w[0]}, w[3:]...)
@@ -300,27 +302,27 @@ func (st *statement) routine() bool {
 }
 
 // inWord reports whether the text ends within a word.
-func (st *statement) inWord() bool {
+func (st *pgScriptStatement) inWord() bool {
 	text := st.text.String()
-	return text != "" && wordByte(text[len(text)-1])
+	return text != "" && pgWordByte(text[len(text)-1])
 }
 
 // escapes reports whether a literal that begins now has escapes: E'…'.
-func (st *statement) escapes() bool {
+func (st *pgScriptStatement) escapes() bool {
 	text := st.text.String()
 	n := len(text)
-	return n > 0 && (text[n-1] == 'E' || text[n-1] == 'e') && (n == 1 || !wordByte(text[n-2]))
+	return n > 0 && (text[n-1] == 'E' || text[n-1] == 'e') && (n == 1 || !pgWordByte(text[n-2]))
 }
 
-func wordByte(c byte) bool {
+func pgWordByte(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
 }
 
 // rows returns what follows a COPY, up to the line "\.".
-func (s *script) rows() *scriptRows { return &scriptRows{script: s, start: true} }
+func (s *pgScript) rows() *pgRows { return &pgRows{script: s, start: true} }
 
-type scriptRows struct {
-	script *script
+type pgRows struct {
+	script *pgScript
 	rest   []byte
 	start  bool // at the beginning of a line
 	done   bool
@@ -328,7 +330,7 @@ type scriptRows struct {
 }
 
 // Read returns lines, or parts of long ones.
-func (r *scriptRows) Read(p []byte) (n int, err error) {
+func (r *pgRows) Read(p []byte) (n int, err error) {
 	for n < len(p) && !r.done {
 		if len(r.rest) == 0 {
 			// What was returned before has been copied.
@@ -349,7 +351,7 @@ func (r *scriptRows) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-func (r *scriptRows) fill() error {
+func (r *pgRows) fill() error {
 	line, err := r.script.in.ReadSlice('\n')
 	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 		return r.script.cut(err)

@@ -23,24 +23,24 @@ import (
 )
 
 const (
-	sharedPostgres = "postgres" // the service that addons share
-	loopback       = "127.0.0.1"
-	// maintenance is the database that is worked in, where none of an addon is.
-	maintenance = "postgres"
-	// answerTime is how long a service may take until it answers: one that was
+	pgShared   = "postgres" // the service that addons share
+	pgLoopback = "127.0.0.1"
+	// pgMaintenance is the database that is worked in, where none of an addon is.
+	pgMaintenance = "postgres"
+	// pgAnswerTime is how long a service may take until it answers: one that was
 	// killed has to read its log first.
-	answerTime = time.Minute
+	pgAnswerTime = time.Minute
 )
 
 // Names in the directory of a service.
 const (
-	clusterDir   = "cluster" // what initdb made
-	newDir       = "new"     // what it is making
-	superuserPw  = "superuser"
-	portFile     = "port"
-	hbaFile      = "hba.conf"
-	pgVersion    = "PG_VERSION"
-	socketLength = 107 - len("/.s.PGSQL.65535") // what the kernel takes, less the file
+	pgClusterDir    = "cluster" // what initdb made
+	pgNewDir        = "new"     // what it is making
+	pgSuperuserFile = "superuser"
+	pgPortFile      = "port"
+	pgHBAFile       = "hba.conf"
+	pgVersionFile   = "PG_VERSION"
+	pgSocketLength  = 107 - len("/.s.PGSQL.65535") // what the kernel takes, less the file
 )
 
 // pgAddress is where and as whom somebody logs in.
@@ -91,36 +91,36 @@ func (p *Postgres) planConfigured(d *pgDetails) error {
 	a, err := p.superuser()
 	d.server, d.port, d.host = a.host, a.port, a.host
 	if filepath.IsAbs(d.host) || d.host == "localhost" {
-		d.host = loopback // localhost may be another address in a container
+		d.host = pgLoopback // localhost may be another address in a container
 	}
 	return err
 }
 
 func (p *Postgres) planService(d *pgDetails, name string) (err error) {
-	if _, err := postgresPrograms("", "postgres", "initdb"); err != nil {
+	if _, err := pgPrograms("", "postgres", "initdb"); err != nil {
 		return err
 	}
 	if p.server.Services() == nil {
-		return noServices()
+		return pgNoServices()
 	}
-	d.service, d.host = name, loopback
+	d.service, d.host = name, pgLoopback
 	d.port, err = p.server.Services().FreePort()
 	return err
 }
 
-func noServices() error {
+func pgNoServices() error {
 	return hop3.Errorf(hop3.CodeUnavailable, "this server runs no PostgreSQL of its own").WithHint("Let its admin set POSTGRES_HOST to one.")
 }
 
 // sharedPort returns the port of the service that addons share, which it
 // starts.
 func (p *Postgres) sharedPort(ctx context.Context) (int, error) {
-	a, err := p.service(ctx, sharedPostgres, 0, true)
+	a, err := p.service(ctx, pgShared, 0, true)
 	return a.port, err
 }
 
-// errNoService says that a service was never made, or is gone.
-var errNoService = errors.New("there is no such service")
+// errPgNoService says that a service was never made, or is gone.
+var errPgNoService = errors.New("there is no such service")
 
 // address returns where to log in as the superuser. A service of Hop3's own is
 // started, and made when wanted.
@@ -138,7 +138,7 @@ func (p *Postgres) address(ctx context.Context, d pgDetails, make bool) (pgAddre
 
 // admin logs in as the superuser, to the database of maintenance.
 func (p *Postgres) admin(ctx context.Context, d pgDetails) (*pgConn, error) {
-	return p.adminOf(ctx, d, maintenance)
+	return p.adminOf(ctx, d, pgMaintenance)
 }
 
 func (p *Postgres) adminOf(ctx context.Context, d pgDetails, database string) (*pgConn, error) {
@@ -146,7 +146,7 @@ func (p *Postgres) adminOf(ctx context.Context, d pgDetails, database string) (*
 	if err != nil {
 		return nil, err
 	}
-	conn, err := login(ctx, a, database)
+	conn, err := pgLogin(ctx, a, database)
 	if err != nil {
 		return nil, err
 	}
@@ -165,19 +165,19 @@ func (p *Postgres) app(ctx context.Context, d pgDetails, database string) (*pgCo
 		return nil, err
 	}
 	a.user, a.password, a.app = d.user, d.password, true
-	return login(ctx, a, database)
+	return pgLogin(ctx, a, database)
 }
 
-// login connects. It waits for a service that has just been started, and for a
+// pgLogin connects. It waits for a service that has just been started, and for a
 // server that says it is starting.
-func login(ctx context.Context, a pgAddress, database string) (*pgConn, error) {
-	deadline := time.Now().Add(answerTime)
+func pgLogin(ctx context.Context, a pgAddress, database string) (*pgConn, error) {
+	deadline := time.Now().Add(pgAnswerTime)
 	for {
-		conn, err := connect(ctx, a, database)
+		conn, err := pgConnect(ctx, a, database)
 		if err == nil {
 			return &pgConn{conn, a}, nil
 		}
-		if ctx.Err() != nil || !a.own && codeOf(err) != "57P03" || !starting(err) || time.Now().After(deadline) {
+		if ctx.Err() != nil || !a.own && pgCode(err) != "57P03" || !pgStarting(err) || time.Now().After(deadline) {
 			return nil, a.failure(ctx, "be reached", err)
 		}
 		select {
@@ -187,8 +187,8 @@ func login(ctx context.Context, a pgAddress, database string) (*pgConn, error) {
 	}
 }
 
-// starting reports whether what refuses a connection may take one soon.
-func starting(err error) bool {
+// pgStarting reports whether what refuses a connection may take one soon.
+func pgStarting(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		return refused.Code == "57P03" || refused.Code == "57P01" || refused.Code == "57P02"
@@ -197,13 +197,13 @@ func starting(err error) bool {
 	return errors.As(err, &offline) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
 }
 
-func connect(ctx context.Context, a pgAddress, database string) (*pgx.Conn, error) {
+func pgConnect(ctx context.Context, a pgAddress, database string) (*pgx.Conn, error) {
 	mode := "prefer"
 	if a.own {
 		mode = "disable"
 	}
 	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d user=%s password=%s dbname=%s sslmode=%s connect_timeout=15",
-		connValue(a.host), a.port, connValue(a.user), connValue(a.password), connValue(database), mode))
+		pgConnValue(a.host), a.port, pgConnValue(a.user), pgConnValue(a.password), pgConnValue(database), mode))
 	if err != nil {
 		return nil, err
 	}
@@ -220,8 +220,8 @@ func connect(ctx context.Context, a pgAddress, database string) (*pgx.Conn, erro
 	return pgx.ConnectConfig(ctx, config)
 }
 
-// connValue is a value as a connection string has it.
-func connValue(text string) string {
+// pgConnValue is a value as a connection string has it.
+func pgConnValue(text string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
 }
 
@@ -255,7 +255,7 @@ func (a pgAddress) failure(ctx context.Context, do string, err error) error {
 		if errors.Is(err, fs.ErrPermission) {
 			hint = "The server may not reach it: set POSTGRES_HOST to an address instead of a directory."
 		}
-		return hop3.Errorf(hop3.CodeUnavailable, "PostgreSQL at %s does not answer", a).WithHint("%s", hint)
+		return hop3.Errorf(hop3.CodeUnavailable, "PostgreSQL at %s does not answer: %s", a, pgRoot(err)).WithHint("%s", hint)
 	}
 	switch {
 	case strings.HasPrefix(said.Code, "28"):
@@ -272,10 +272,30 @@ func (a pgAddress) failure(ctx context.Context, do string, err error) error {
 	return hop3.Errorf(hop3.CodeUnavailable, "PostgreSQL at %s cannot %s: %s", a, do, said.Message)
 }
 
-// postgresPrograms finds programs of one installation: that of a version, or
+// pgRoot is what an error comes from: "connection refused". Those around it name
+// all addresses that were tried.
+func pgRoot(err error) string {
+	for {
+		var inner error
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			inner = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			if all := e.Unwrap(); len(all) > 0 {
+				inner = all[len(all)-1]
+			}
+		}
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}
+
+// pgPrograms finds programs of one installation: that of a version, or
 // the newest when version is "".
-func postgresPrograms(version string, names ...string) (map[string]string, error) {
-	for _, dir := range postgresDirs(version) {
+func pgPrograms(version string, names ...string) (map[string]string, error) {
+	for _, dir := range pgDirs(version) {
 		found := map[string]string{}
 		for _, name := range names {
 			if file, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
@@ -294,9 +314,9 @@ func postgresPrograms(version string, names ...string) (map[string]string, error
 		WithHint("On Debian and Ubuntu: apt install postgresql. Or let the server's admin set POSTGRES_HOST to one that runs elsewhere.")
 }
 
-// postgresDirs are the directories that programs of a version may be in, the
+// pgDirs are the directories that programs of a version may be in, the
 // newest first.
-func postgresDirs(version string) []string {
+func pgDirs(version string) []string {
 	var dirs []string
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/lib/postgresql*/bin"} {
 		found, _ := filepath.Glob(pattern)
@@ -309,7 +329,7 @@ func postgresDirs(version string) []string {
 	}
 	majors := map[string]int{}
 	for _, dir := range dirs {
-		majors[dir] = majorIn(dir)
+		majors[dir] = pgMajorIn(dir)
 	}
 	dirs = slices.DeleteFunc(dirs, func(dir string) bool {
 		return version != "" && majors[dir] != 0 && strconv.Itoa(majors[dir]) != version
@@ -318,8 +338,8 @@ func postgresDirs(version string) []string {
 	return dirs
 }
 
-// majorIn returns the version that is in the name of a directory, 0 for none.
-func majorIn(dir string) int {
+// pgMajorIn returns the version that is in the name of a directory, 0 for none.
+func pgMajorIn(dir string) int {
 	n, _ := strconv.Atoi(strings.TrimFunc(filepath.Base(filepath.Dir(dir)), func(r rune) bool { return r < '0' || r > '9' }))
 	return n
 }

@@ -20,7 +20,7 @@ import (
 func (p *Postgres) service(ctx context.Context, name string, port int, make bool) (pgAddress, error) {
 	services := p.server.Services()
 	if services == nil {
-		return pgAddress{}, noServices()
+		return pgAddress{}, pgNoServices()
 	}
 	select {
 	case p.making <- struct{}{}:
@@ -44,9 +44,9 @@ func (p *Postgres) service(ctx context.Context, name string, port int, make bool
 		return pgAddress{}, fmt.Errorf("opening the data of the service %s: %w", name, err)
 	}
 	defer data.Close()
-	_, err = data.Stat(filepath.Join(clusterDir, pgVersion))
+	_, err = data.Stat(filepath.Join(pgClusterDir, pgVersionFile))
 	if errors.Is(err, fs.ErrNotExist) && !make {
-		return pgAddress{}, errNoService
+		return pgAddress{}, errPgNoService
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = p.initialize(ctx, data, dir, name, port)
 	}
@@ -59,7 +59,7 @@ func (p *Postgres) service(ctx context.Context, name string, port int, make bool
 // initialize makes the data of a service. Until all of it is there it has
 // another name.
 func (p *Postgres) initialize(ctx context.Context, data *os.Root, dir hop3.ServiceDir, name string, port int) (err error) {
-	programs, err := postgresPrograms("", "postgres", "initdb")
+	programs, err := pgPrograms("", "postgres", "initdb")
 	if err != nil {
 		return err
 	}
@@ -68,32 +68,32 @@ func (p *Postgres) initialize(ctx context.Context, data *os.Root, dir hop3.Servi
 			return err
 		}
 	}
-	err = errors.Join(data.RemoveAll(newDir), writeIn(data, superuserPw, password()), writeIn(data, portFile, strconv.Itoa(port)), writeIn(data, hbaFile, hba(dir)))
+	err = errors.Join(data.RemoveAll(pgNewDir), pgWrite(data, pgSuperuserFile, password()), pgWrite(data, pgPortFile, strconv.Itoa(port)), pgWrite(data, pgHBAFile, pgHBA(dir)))
 	if err != nil {
 		return fmt.Errorf("making the service %s: %w", name, err)
 	}
-	err = p.server.Services().Run(ctx, name, nil, programs["initdb"], "--pgdata="+filepath.Join(dir.Data, newDir), "--username=postgres",
-		"--pwfile="+filepath.Join(dir.Data, superuserPw), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions")
+	err = p.server.Services().Run(ctx, name, nil, programs["initdb"], "--pgdata="+filepath.Join(dir.Data, pgNewDir), "--username=postgres",
+		"--pwfile="+filepath.Join(dir.Data, pgSuperuserFile), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions")
 	if err != nil {
 		return err
 	}
-	if err := data.Rename(newDir, clusterDir); err != nil {
+	if err := data.Rename(pgNewDir, pgClusterDir); err != nil {
 		return fmt.Errorf("making the service %s: %w", name, err)
 	}
-	return syncDir(data)
+	return pgSync(data)
 }
 
 // start starts a service, or leaves it running.
 func (p *Postgres) start(ctx context.Context, data *os.Root, dir hop3.ServiceDir, name string) (pgAddress, error) {
-	version, err := readIn(data, filepath.Join(clusterDir, pgVersion))
+	version, err := pgRead(data, filepath.Join(pgClusterDir, pgVersionFile))
 	if err != nil {
 		return pgAddress{}, err
 	}
-	secret, err := readIn(data, superuserPw)
+	secret, err := pgRead(data, pgSuperuserFile)
 	if err != nil {
 		return pgAddress{}, err
 	}
-	text, err := readIn(data, portFile)
+	text, err := pgRead(data, pgPortFile)
 	if err != nil {
 		return pgAddress{}, err
 	}
@@ -101,22 +101,22 @@ func (p *Postgres) start(ctx context.Context, data *os.Root, dir hop3.ServiceDir
 	if err != nil {
 		return pgAddress{}, fmt.Errorf("the port of the service %s is %.20q", name, text)
 	}
-	programs, err := postgresPrograms(version, "postgres")
+	programs, err := pgPrograms(version, "postgres")
 	if err != nil {
 		return pgAddress{}, err
 	}
-	a := pgAddress{host: loopback, port: port, user: "postgres", password: secret, own: true, log: dir.Log}
-	args := []string{programs["postgres"], "-D", filepath.Join(dir.Data, clusterDir)}
+	a := pgAddress{host: pgLoopback, port: port, user: "postgres", password: secret, own: true, log: dir.Log}
+	args := []string{programs["postgres"], "-D", filepath.Join(dir.Data, pgClusterDir)}
 	settings := []string{
-		"hba_file=" + filepath.Join(dir.Data, hbaFile), "listen_addresses=" + loopback, "port=" + text, "unix_socket_directories=", "password_encryption=scram-sha-256",
+		"hba_file=" + filepath.Join(dir.Data, pgHBAFile), "listen_addresses=" + pgLoopback, "port=" + text, "unix_socket_directories=", "password_encryption=scram-sha-256",
 		"dynamic_shared_memory_type=sysv", // /dev/shm is small where services are isolated
 		"max_connections=200", "log_line_prefix=%m [%p] %u@%d ",
 	}
-	if bySocket(dir) {
+	if pgBySocket(dir) {
 		a.host = dir.Data
 		settings[3] += `"` + strings.ReplaceAll(dir.Data, `"`, `""`) + `"`
 	}
-	if name != sharedPostgres {
+	if name != pgShared {
 		settings = append(settings, "shared_buffers=32MB")
 	}
 	for _, s := range settings {
@@ -125,15 +125,15 @@ func (p *Postgres) start(ctx context.Context, data *os.Root, dir hop3.ServiceDir
 	return a, p.server.Services().Start(ctx, hop3.Service{Name: name, Args: args})
 }
 
-// bySocket says that the superuser logs in by a socket, which nobody but the
+// pgBySocket says that the superuser logs in by a socket, which nobody but the
 // server gets to, and not by a port, which may be exposed.
-func bySocket(dir hop3.ServiceDir) bool { return len(dir.Data) <= socketLength }
+func pgBySocket(dir hop3.ServiceDir) bool { return len(dir.Data) <= pgSocketLength }
 
-// hba says who may connect from where to what: the superuser to all, others not
+// pgHBA says who may connect from where to what: the superuser to all, others not
 // to what is not an addon's.
-func hba(dir hop3.ServiceDir) string {
+func pgHBA(dir hop3.ServiceDir) string {
 	method := "scram-sha-256"
-	if bySocket(dir) {
+	if pgBySocket(dir) {
 		method = "reject"
 	}
 	return `local all postgres scram-sha-256
@@ -144,8 +144,8 @@ local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256`
 }
 
-// writeIn writes a file of the service's, for its user's eyes only.
-func writeIn(data *os.Root, name, text string) error {
+// pgWrite writes a file of the service's, for its user's eyes only.
+func pgWrite(data *os.Root, name, text string) error {
 	owner, err := data.Stat(".")
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func writeIn(data *os.Root, name, text string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-func readIn(data *os.Root, name string) (string, error) {
+func pgRead(data *os.Root, name string) (string, error) {
 	text, err := data.ReadFile(name)
 	if err != nil {
 		return "", fmt.Errorf("reading what is known of a PostgreSQL: %w", err)
@@ -174,7 +174,7 @@ func readIn(data *os.Root, name string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-func syncDir(data *os.Root) error {
+func pgSync(data *os.Root) error {
 	d, err := data.Open(".")
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -130,7 +131,25 @@ func TestPostgresShared(t *testing.T) {
 	needPostgres(t)
 	client := pgClient
 	client.Broken = map[string]hop3.AddonServer{"no services": hop3test.AddonServer{}}
-	hop3test.Addon(t, new(addons.Postgres), servicestest.Server(t, nil), client)
+	server := servicestest.Server(t, nil)
+	server.Runs = unsafeServices{server.Runs}
+	hop3test.Addon(t, new(addons.Postgres), server, client)
+}
+
+// unsafeServices do not wait for the disk: what they have is lost with the
+// machine, and thrown away after the test anyway.
+type unsafeServices struct{ hop3.Services }
+
+func (u unsafeServices) Start(ctx context.Context, s hop3.Service) error {
+	s.Args = append(slices.Clone(s.Args), "-F", "-c", "full_page_writes=off")
+	return u.Services.Start(ctx, s)
+}
+
+func (u unsafeServices) Run(ctx context.Context, name string, env hop3.Env, argv ...string) error {
+	if filepath.Base(argv[0]) == "initdb" {
+		argv = append(slices.Clone(argv), "--no-sync")
+	}
+	return u.Services.Run(ctx, name, env, argv...)
 }
 
 // configuredPostgres runs a server that is not Hop3's, on TCP, with a password.
@@ -151,7 +170,7 @@ func configuredPostgres(t *testing.T) map[string]string {
 	err = services.Run(t.Context(), "elsewhere", nil, filepath.Join(bin, "initdb"), "--no-sync", "--auth=scram-sha-256", "--username=root of all", "--pwfile="+file, "--encoding=UTF8", "--pgdata="+data)
 	if err == nil {
 		err = services.Start(t.Context(), hop3.Service{Name: "elsewhere", Args: []string{
-			filepath.Join(bin, "postgres"), "-D", data, "-F", "-c", "port=" + strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+			filepath.Join(bin, "postgres"), "-D", data, "-F", "-c", "port=" + strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "log_statement=all",
 		}})
 	}
 	if err != nil {
@@ -169,7 +188,16 @@ func configuredPostgres(t *testing.T) map[string]string {
 	}
 	return map[string]string{
 		"POSTGRES_HOST": "localhost", "POSTGRES_PORT": strconv.Itoa(port), "POSTGRES_SUPERUSER": "root of all", "POSTGRES_SUPERUSER_PASSWORD": secret,
+		"LOG": dir.Log,
 	}
+}
+
+func adminURL(settings map[string]string) string {
+	u := url.URL{
+		Scheme: "postgresql", User: url.UserPassword(settings["POSTGRES_SUPERUSER"], settings["POSTGRES_SUPERUSER_PASSWORD"]),
+		Host: "127.0.0.1:" + settings["POSTGRES_PORT"], Path: "/postgres",
+	}
+	return u.String()
 }
 
 func with(settings map[string]string, key, value string) hop3.AddonServer {
@@ -181,6 +209,7 @@ func TestPostgresConfigured(t *testing.T) {
 	t.Parallel()
 	settings := configuredPostgres(t)
 	client := pgClient
+	client.Brief = true
 	client.Trespass = func(ctx context.Context, env, other hop3.Env, key string) error {
 		return trespass(ctx, env.Merge(hop3.Env{"CONFIGURED": "1"}), other, key)
 	}

@@ -1,6 +1,7 @@
 package addons
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,7 @@ type s3Own struct {
 const s3OwnFile = "hop3.json"
 
 // startPatience is how long a server of our own may take until it answers.
-const startPatience = time.Minute
+const startPatience = 30 * time.Second
 
 // ownPlace returns a server of our own that runs and answers. It makes one
 // where make says so and there is none.
@@ -91,15 +92,25 @@ func (l *s3Place) await(ctx context.Context, port int, dir hop3.ServiceDir) erro
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			return hop3.Errorf(hop3.CodeUnavailable, "Hop3's own S3 server does not answer: %w", err).WithHint("Its log is %s.", dir.Log)
+			return hop3.Errorf(hop3.CodeUnavailable, "Hop3's own S3 server does not answer: %w", err).WithHint("Its log, %s, ends with: %s", dir.Log, lastLine(dir.Log))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
+// lastLine is what a log ends with.
+func lastLine(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	line := bytes.TrimSpace(text)
+	return string(line[bytes.LastIndexByte(line, '\n')+1:])
+}
+
 // newOwn settles how a server of our own is run.
 func (p *S3) newOwn(ctx context.Context, service string, dir hop3.ServiceDir) (s3Own, error) {
-	own := s3Own{AccessKey: "hop3-" + randomHex(8), SecretKey: password()}
+	own := s3Own{AccessKey: "hop3-" + s3RandomHex(8), SecretKey: password()}
 	for _, kind := range []string{kindVersitygw, kindMinIO} {
 		if want := p.server.Setting("HOP3_S3_BACKEND"); want != "" && want != kind {
 			continue

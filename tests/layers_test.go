@@ -62,7 +62,9 @@ var mayImport = map[string][]string{
 	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.
-	"addons":          {"hop3", "hop3/s3"},
+	"addons":          {"hop3", "hop3/s3", "addons/rdb", "addons/sqldump"},
+	"addons/rdb":      {},
+	"addons/sqldump":  {},
 	"toolchains":      {"hop3"},
 	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor", "uwsgi/vassal"},
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},

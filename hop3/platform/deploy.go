@@ -156,6 +156,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if _, err := layers.Policy(); err != nil {
 		return nil, err
 	}
+	if err := p.checkDeclaredRoutes(ctx, who, app, m.HTTP); err != nil {
+		return nil, err
+	}
 	if err := p.checkFirewall(ctx, m.WAF); err != nil {
 		return nil, err
 	}

@@ -185,6 +185,7 @@ func Load(o Options) (*Config, error) {
 			c.Inert = append(c.Inert, k.name)
 		}
 	}
+	c.lendSMTP()
 	if c.Operator == "" {
 		c.Operator = c.ACME.Email
 	}
