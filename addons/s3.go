@@ -48,7 +48,7 @@ func (p *S3) Open(s hop3.AddonServer) error {
 
 // The details of an addon.
 const (
-	s3Backend   = "backend" // minio, versitygw or generic
+	s3Backend   = "backend" // minio, versitygw, generic or given
 	s3Service   = "service" // of our own that it is in; "" for the configured server
 	s3Endpoint  = "endpoint"
 	s3Region    = "region"
@@ -60,10 +60,10 @@ const (
 )
 
 // Plan settles the bucket's name and its key. It starts a server of our own
-// where none is configured.
+// where none is configured. With options it is a bucket that is there already.
 func (p *S3) Plan(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, error) {
-	for option := range a.Options {
-		return nil, hop3.Errorf(hop3.CodeInvalid, "an addon of the type s3 has no option %q, nor any other", option)
+	if len(a.Options) > 0 {
+		return planGiven(a)
 	}
 	place, err := p.choose(ctx, a)
 	if err != nil {
@@ -83,7 +83,7 @@ func (p *S3) Plan(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, error) 
 // no other and the admin allows that.
 func (p *S3) giveKey(place *s3Place, d hop3.AddonDetails) error {
 	if place.accounts != nil {
-		d[s3AccessKey] = "hop3-" + d[s3Bucket] + "-" + randomHex(4)
+		d[s3AccessKey] = "hop3-" + d[s3Bucket] + "-" + s3RandomHex(4)
 		d[s3SecretKey] = password()
 		return nil
 	}
@@ -101,6 +101,9 @@ func (p *S3) Create(ctx context.Context, a hop3.Addon) error {
 	place, err := p.placeOf(ctx, a.Details)
 	if err != nil {
 		return err
+	}
+	if place.kind == kindGiven {
+		return place.usable(ctx, a.Details[s3Bucket])
 	}
 	if err := s3.Make(ctx, place.client, a.Details[s3Bucket], place.Region); err != nil {
 		return place.explain(err)
@@ -126,6 +129,9 @@ func (p *S3) Destroy(ctx context.Context, a hop3.Addon) error {
 	place, err := p.placeOf(ctx, a.Details)
 	if err != nil {
 		return err
+	}
+	if place.kind == kindGiven {
+		return nil // it was there before
 	}
 	bucket := a.Details[s3Bucket]
 	for _, d := range []hop3.AddonDetails{a.Details, a.Next, a.Last} {
@@ -222,7 +228,10 @@ func (p *S3) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, error)
 		more = "at least "
 	}
 	key := "opens this bucket only"
-	if a.Details[s3Shared] == "true" {
+	switch {
+	case place.kind == kindGiven:
+		key = "one that you gave"
+	case a.Details[s3Shared] == "true":
 		key = "the server's own (S3_SHARE_KEY): it opens all other buckets, too"
 	}
 	return []hop3.AddonFact{
@@ -251,7 +260,7 @@ func bucketName(name string) string {
 	return strings.TrimRight("hop3-"+similar[:min(len(similar), 40)], "-") + "-" + hex.EncodeToString(sum[:4])
 }
 
-func randomHex(bytes int) string {
+func s3RandomHex(bytes int) string {
 	b := make([]byte, bytes)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)

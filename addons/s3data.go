@@ -23,6 +23,10 @@ func (p *S3) Rotated(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, erro
 	if err != nil {
 		return nil, err
 	}
+	if place.kind == kindGiven {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "the key of %s is one that you gave, and Hop3 can make no other", a.ID()).
+			WithHint("Make another key where the bucket is, make an addon with it, attach it and promote it, and destroy this one: the bucket stays.")
+	}
 	d := maps.Clone(a.Details)
 	delete(d, s3Shared)
 	if err := p.giveKey(place, d); err != nil {
@@ -37,7 +41,7 @@ func (p *S3) Rotated(ctx context.Context, a hop3.Addon) (hop3.AddonDetails, erro
 
 // Revoke ends the key that old has, and details have not.
 func (p *S3) Revoke(ctx context.Context, a hop3.Addon, old hop3.AddonDetails) error {
-	if old[s3AccessKey] == a.Details[s3AccessKey] {
+	if old[s3AccessKey] == a.Details[s3AccessKey] || a.Details[s3Backend] == kindGiven {
 		return nil
 	}
 	place, err := p.placeOf(ctx, a.Details)
@@ -56,7 +60,7 @@ func (p *S3) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.Inventor
 	if err != nil {
 		return nil, err
 	}
-	out := &writer{to: w}
+	out := &dumpWriter{to: w}
 	inventory, err := s3.Dump(ctx, place.client, a.Details[s3Bucket], out)
 	if out.err != nil {
 		return nil, out.err // not the S3 server's
@@ -64,13 +68,13 @@ func (p *S3) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.Inventor
 	return inventory, place.explain(err)
 }
 
-// writer remembers whose error it was.
-type writer struct {
+// dumpWriter remembers whose error it was.
+type dumpWriter struct {
 	to  io.Writer
 	err error
 }
 
-func (w *writer) Write(b []byte) (int, error) {
+func (w *dumpWriter) Write(b []byte) (int, error) {
 	n, err := w.to.Write(b)
 	if err != nil {
 		w.err = err
@@ -88,6 +92,9 @@ func (p *S3) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error {
 		return place.explain(err)
 	} else if !there {
 		return place.explain(minio.ErrorResponse{Code: "NoSuchBucket", Message: a.Details[s3Bucket]})
+	}
+	if place.kind == kindGiven {
+		return place.explain(s3.RestoreWithin(ctx, place.client, a.Details[s3Bucket], r))
 	}
 	return place.explain(s3.Restore(ctx, place.client, a.Details[s3Bucket], place.Region, r))
 }

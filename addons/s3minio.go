@@ -23,7 +23,7 @@ import (
 type minioAccounts struct{ place *s3Place }
 
 func (m *minioAccounts) allow(ctx context.Context, bucket, key, secret string) error {
-	document, err := json.Marshal(policy{Version: "2012-10-17", Statement: statements(bucket, nil)})
+	document, err := json.Marshal(s3Policy{Version: "2012-10-17", Statement: bucketStatements(bucket, nil)})
 	if err != nil {
 		return err
 	}

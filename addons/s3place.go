@@ -37,19 +37,20 @@ type s3Accounts interface {
 	forget(ctx context.Context, bucket string) error
 }
 
-// The kinds of servers that can be told from others.
+// The kinds of servers.
 const (
 	kindMinIO     = "minio"
 	kindVersitygw = "versitygw"
 	kindGeneric   = "generic"
+	kindGiven     = "given" // a bucket that is there, with its key
 )
 
 // choose says where a new addon will be.
 func (p *S3) choose(ctx context.Context, a hop3.Addon) (*s3Place, error) {
 	if p.server.Setting("S3_ENDPOINT") == "" {
-		service := "s3"
+		service := "s3-shared"
 		if a.Dedicated {
-			service = "s3-" + bucketName(a.Name)
+			service = "s3-" + bucketName(a.Name) // which begins with hop3-
 		}
 		return p.ownPlace(ctx, service, true)
 	}
@@ -60,7 +61,7 @@ func (p *S3) choose(ctx context.Context, a hop3.Addon) (*s3Place, error) {
 	place.kind = p.server.Setting("HOP3_S3_BACKEND")
 	if place.kind == "" {
 		var err error
-		if place.kind, err = recognise(ctx, place.Endpoint); err != nil {
+		if place.kind, err = recogniseS3(ctx, place.Endpoint); err != nil {
 			return nil, place.explain(err)
 		}
 	}
@@ -74,6 +75,10 @@ func (p *S3) placeOf(ctx context.Context, d hop3.AddonDetails) (*s3Place, error)
 	}
 	if d[s3Service] != "" {
 		return p.ownPlace(ctx, d[s3Service], false)
+	}
+	if d[s3Backend] == kindGiven {
+		place := &s3Place{kind: kindGiven, Server: appServer(d)}
+		return place, place.open()
 	}
 	place := p.configured()
 	if place.Endpoint == "" {
@@ -111,8 +116,8 @@ func (l *s3Place) open() error {
 	return nil
 }
 
-// recognise asks a server what it is.
-func recognise(ctx context.Context, endpoint string) (string, error) {
+// recogniseS3 asks a server what it is.
+func recogniseS3(ctx context.Context, endpoint string) (string, error) {
 	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/", nil)
 	if err != nil {
 		return "", err
@@ -139,6 +144,9 @@ func (l *s3Place) explain(err error) error {
 		return err
 	}
 	hinted := *said
+	if l.kind == kindGiven {
+		return hinted.WithHint("Are the endpoint, the bucket and the key right that the addon was made with?")
+	}
 	if l.service != "" {
 		return hinted.WithHint("It is Hop3's own service %s.", l.service)
 	}
@@ -196,14 +204,14 @@ var (
 	}
 )
 
-// policy is a policy of S3: of an account where nobody is named, otherwise of a
+// s3Policy is a policy of S3: of an account where nobody is named, otherwise of a
 // bucket.
-type policy struct {
+type s3Policy struct {
 	Version   string            `json:"Version"`
 	Statement []json.RawMessage `json:"Statement"`
 }
 
-type statement struct {
+type policyStatement struct {
 	Sid       string         `json:"Sid,omitempty"`
 	Effect    string         `json:"Effect"`
 	Principal *principalList `json:"Principal,omitempty"`
@@ -221,14 +229,14 @@ const (
 	sidObjects = "Hop3Objects"
 )
 
-// statements allow keys, or whose policy it is, to use a bucket.
-func statements(bucket string, keys []string) []json.RawMessage {
+// bucketStatements allow keys, or whose policy it is, to use a bucket.
+func bucketStatements(bucket string, keys []string) []json.RawMessage {
 	var who *principalList
 	if keys != nil {
 		who = &principalList{AWS: slices.Sorted(slices.Values(keys))}
 	}
 	var list []json.RawMessage
-	for _, s := range []statement{
+	for _, s := range []policyStatement{
 		{Sid: sidBucket, Effect: "Allow", Principal: who, Action: bucketActions, Resource: []string{"arn:aws:s3:::" + bucket}},
 		{Sid: sidObjects, Effect: "Allow", Principal: who, Action: objectActions, Resource: []string{"arn:aws:s3:::" + bucket + "/*"}},
 	} {

@@ -1,6 +1,7 @@
 package addons
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,7 @@ type s3Own struct {
 const s3OwnFile = "hop3.json"
 
 // startPatience is how long a server of our own may take until it answers.
-const startPatience = time.Minute
+const startPatience = 30 * time.Second
 
 // ownPlace returns a server of our own that runs and answers. It makes one
 // where make says so and there is none.
@@ -42,7 +43,7 @@ func (p *S3) ownPlace(ctx context.Context, service string, make bool) (*s3Place,
 	defer p.own.Unlock()
 	services := p.server.Services()
 	if services == nil {
-		return nil, notInstalled()
+		return nil, noS3Program()
 	}
 	dir, err := services.Prepare(ctx, service)
 	if err != nil {
@@ -91,15 +92,25 @@ func (l *s3Place) await(ctx context.Context, port int, dir hop3.ServiceDir) erro
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			return hop3.Errorf(hop3.CodeUnavailable, "Hop3's own S3 server does not answer: %w", err).WithHint("Its log is %s.", dir.Log)
+			return hop3.Errorf(hop3.CodeUnavailable, "Hop3's own S3 server does not answer: %w", err).WithHint("Its log, %s, ends with: %s", dir.Log, lastLine(dir.Log))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
+// lastLine is what a log ends with.
+func lastLine(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	line := bytes.TrimSpace(text)
+	return string(line[bytes.LastIndexByte(line, '\n')+1:])
+}
+
 // newOwn settles how a server of our own is run.
 func (p *S3) newOwn(ctx context.Context, service string, dir hop3.ServiceDir) (s3Own, error) {
-	own := s3Own{AccessKey: "hop3-" + randomHex(8), SecretKey: password()}
+	own := s3Own{AccessKey: "hop3-" + s3RandomHex(8), SecretKey: password()}
 	for _, kind := range []string{kindVersitygw, kindMinIO} {
 		if want := p.server.Setting("HOP3_S3_BACKEND"); want != "" && want != kind {
 			continue
@@ -110,7 +121,7 @@ func (p *S3) newOwn(ctx context.Context, service string, dir hop3.ServiceDir) (s
 		}
 	}
 	if own.Kind == "" {
-		return s3Own{}, notInstalled()
+		return s3Own{}, noS3Program()
 	}
 	services := p.server.Services()
 	// As the service's user, whose they must be.
@@ -125,7 +136,7 @@ func (p *S3) newOwn(ctx context.Context, service string, dir hop3.ServiceDir) (s
 	return own, own.write(dir)
 }
 
-func notInstalled() error {
+func noS3Program() error {
 	return hop3.Errorf(hop3.CodeUnavailable, "there is no S3 server: none is configured, and neither versitygw nor minio is installed").
 		WithHint("Set S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the server's settings, or install the program versitygw (https://github.com/versity/versitygw), which Hop3 then runs.")
 }

@@ -19,8 +19,8 @@ import (
 // https://github.com/versity/versitygw/wiki.
 type versityAccounts struct{ place *s3Place }
 
-// account is a user of versitygw. The role "user" may make no buckets.
-type account struct {
+// versityAccount is a user of versitygw. The role "user" may make no buckets.
+type versityAccount struct {
 	XMLName xml.Name `xml:"Account"`
 	Access  string
 	Secret  string
@@ -28,7 +28,7 @@ type account struct {
 }
 
 func (v *versityAccounts) allow(ctx context.Context, bucket, key, secret string) error {
-	body, err := xml.Marshal(account{Access: key, Secret: secret, Role: "user"})
+	body, err := xml.Marshal(versityAccount{Access: key, Secret: secret, Role: "user"})
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (v *versityAccounts) change(ctx context.Context, bucket string, change func
 	if err != nil {
 		return err
 	}
-	var p policy
+	var p s3Policy
 	if text != "" {
 		if err := json.Unmarshal([]byte(text), &p); err != nil {
 			return err
@@ -74,7 +74,7 @@ func (v *versityAccounts) change(ctx context.Context, bucket string, change func
 	}
 	var keys []string
 	p.Statement = slices.DeleteFunc(p.Statement, func(raw json.RawMessage) bool {
-		var s statement
+		var s policyStatement
 		if json.Unmarshal(raw, &s) != nil || (s.Sid != sidBucket && s.Sid != sidObjects) {
 			return false
 		}
@@ -84,7 +84,7 @@ func (v *versityAccounts) change(ctx context.Context, bucket string, change func
 		return true
 	})
 	if keys = change(keys); len(keys) > 0 {
-		p.Statement = append(p.Statement, statements(bucket, keys)...)
+		p.Statement = append(p.Statement, bucketStatements(bucket, keys)...)
 	}
 	if len(p.Statement) == 0 {
 		return v.place.client.SetBucketPolicy(ctx, bucket, "")

@@ -23,6 +23,7 @@ import (
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/disk"
 	"github.com/abilian/hop3/hop3/docker"
+	"github.com/abilian/hop3/hop3/expose"
 	"github.com/abilian/hop3/hop3/failures"
 	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/git"
@@ -78,6 +79,7 @@ type core struct {
 	services *services.Services // nil until started
 
 	providers []hop3.AddonProvider
+	exposed   expose.Gate
 
 	host *http.Server // of host commands
 }
@@ -211,6 +213,10 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 	if err != nil {
 		return fmt.Errorf("opening what is remembered of failed requests: %w", err)
 	}
+	backups, err := openBackups(c.config)
+	if err != nil {
+		return err
+	}
 	c.Platform = &platform.Platform{
 		Store:     c.store,
 		Runtime:   runtime,
@@ -223,10 +229,12 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Certs:     c.Keeper,
 		Failures:  journal,
 		Providers: c.providers,
+		Exposer:   &c.exposed,
 		Notifier:  notifier(c.config),
 		Logger:    c.logger,
 		Settings:  c.settings(box),
 	}
+	c.Platform.Backups, c.Platform.CopyDatabase = backups, c.copyDatabase
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
 	}
@@ -329,9 +337,12 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		BindAllow:        s.BindAllow,
 		TmpfsMax:         s.TmpfsMax,
 		OperatorEmail:    s.Operator,
+		BackupsKeep:      s.Backups.Keep,
+		BackupSchedule:   s.Backups.Platform,
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,
+		ExposeSource:     s.Addons["EXPOSE_DEFAULT_SOURCE"],
 		NotIsolated:      box.Isolation(),
 	}
 }
@@ -375,6 +386,7 @@ func (c *core) closeLocked() error {
 		c.platform.Store(nil)
 	}
 	if c.services != nil {
+		c.exposed.Shut()
 		err = errors.Join(err, c.closeAddons())
 		c.services = nil
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +65,10 @@ type Addon struct {
 	// Next are the details that a rotation is on its way to, Last those that it
 	// has left and that are still valid; nil when none is under way.
 	Next, Last AddonDetails
-	Team       string // whose it is; see App.Team
-	CreatedBy  string // username
+	// Exposed says that the network reaches it; nil that only this machine does.
+	Exposed   *Exposure
+	Team      string // whose it is; see App.Team
+	CreatedBy string // username
 	// App is the app whose manifest it was made for; "" for those made by
 	// command.
 	App       string
@@ -273,4 +276,42 @@ func CheckInventory(want, got Inventory) error {
 		differ = append(differ[:most], fmt.Sprintf("and %d more", more))
 	}
 	return Errorf(CodeInternal, "what was restored is not what was dumped: %s", strings.Join(differ, "; "))
+}
+
+// Exposure is that the network reaches an addon, by a port of the server.
+type Exposure struct {
+	Port   int
+	Source string // the network that may; SourceAny for all
+}
+
+// SourceAny is every network.
+const SourceAny = "any"
+
+// OpenPort is a port that is passed on to an addon.
+type OpenPort struct {
+	Port    int
+	Target  string // host:port
+	Sources []netip.Prefix
+}
+
+// ExposureSources reads who may reach an exposed addon: networks or addresses,
+// between commas, or SourceAny.
+func ExposureSources(text string) ([]netip.Prefix, error) {
+	if text == SourceAny {
+		return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, nil
+	}
+	var all []netip.Prefix
+	for _, one := range strings.Split(text, ",") {
+		one = strings.TrimSpace(one)
+		if a, err := netip.ParseAddr(one); err == nil {
+			all = append(all, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
+			continue
+		}
+		network, err := netip.ParsePrefix(one)
+		if err != nil {
+			return nil, Errorf(CodeInvalid, "%.60q is no network", one).WithHint("Write 203.0.113.0/24, an address, or any.")
+		}
+		all = append(all, network.Masked())
+	}
+	return all, nil
 }

@@ -97,6 +97,14 @@ const (
 	EventCronRun     EventKind = "cron.run" // by hand
 	EventCronFailed  EventKind = "cron.failed"
 
+	EventBackupCreated   EventKind = "backup.created"
+	EventBackupFailed    EventKind = "backup.failed"
+	EventBackupVerified  EventKind = "backup.verified"
+	EventBackupUnproven  EventKind = "backup.unproven" // a proof failed
+	EventBackupRestored  EventKind = "backup.restored"
+	EventBackupDestroyed EventKind = "backup.destroyed"
+	EventBackupOverdue   EventKind = "backup.overdue" // the newest proven one is too old
+
 	EventNotifyAdded    EventKind = "notify.added"
 	EventNotifyRemoved  EventKind = "notify.removed"
 	EventNotifyTested   EventKind = "notify.tested"
@@ -185,6 +193,13 @@ var eventKinds = []EventKindInfo{
 	{EventCanaryEnded, SeverityInfo, "a release that was tried out was promoted or aborted by hand"},
 	{EventCronRun, SeverityInfo, "a cron entry was run by hand"},
 	{EventCronFailed, SeverityError, "a cron entry failed"},
+	{EventBackupCreated, SeverityInfo, "a backup was made, or one from elsewhere registered"},
+	{EventBackupFailed, SeverityError, "a backup could not be made, or not be stored off the server, or not be restored"},
+	{EventBackupVerified, SeverityInfo, "a backup was restored into a scratch place, and holds what was saved"},
+	{EventBackupUnproven, SeverityError, "a backup does not hold what was saved, or could not be tried"},
+	{EventBackupRestored, SeverityWarning, "an app was replaced by a backup, or made of one"},
+	{EventBackupDestroyed, SeverityInfo, "a backup was destroyed, or gave way to newer ones"},
+	{EventBackupOverdue, SeverityError, "the newest backup that was proven is older than it may be"},
 	{EventNotifyAdded, SeverityInfo, "a target of notices was added"},
 	{EventNotifyRemoved, SeverityInfo, "one was removed"},
 	{EventNotifyTested, SeverityInfo, "somebody sent a test notice"},

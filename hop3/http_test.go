@@ -120,7 +120,7 @@ func TestHTTPVariables(t *testing.T) {
 	settings, notes := HTTPVariables(Env{
 		"NGINX_HTTPS_ONLY": "false", "CADDY_HTTPS_ONLY": "true", "NGINX_CACHE_PREFIXES": "/static,/img", "NGINX_CACHE_CONTROL": "600",
 		"TRAEFIK_CACHE_CONTROL": "lots", "NGINX_INCLUDE_FILE": "x.conf", "CADDY_DISABLE_COMPRESSION": "true", "NGINX_CACHE_SIZE": "1",
-		"NGINX_CLOUDFLARE_ACL": "1", "CADDY_NONSENSE": "1", "NGINX_STATIC_PATHS": "/a:b,/c:../d", "PATH": "/bin", "NGINX": "1",
+		"NGINX_CLOUDFLARE_ACL": "1", "CADDY_NONSENSE": "1", "DISABLE_IPV6": "1", "NGINX_STATIC_PATHS": "/a:b,/c:../d", "PATH": "/bin", "NGINX": "1",
 	})
 	want := HTTPSettings{"allow-http": "true", "cache-control./static": "public, max-age=600", "cache-control./img": "public, max-age=600", "encode": "off"}
 	if !maps.Equal(settings, want) {
@@ -130,12 +130,12 @@ func TestHTTPVariables(t *testing.T) {
 		t.Error(err)
 	}
 	all := strings.Join(notes, "\n")
-	for _, name := range []string{"TRAEFIK_CACHE_CONTROL is not used", "NGINX_INCLUDE_FILE has no effect", "NGINX_CACHE_SIZE has no effect", "NGINX_CLOUDFLARE_ACL has no effect", "CADDY_NONSENSE has no effect", `NGINX_STATIC_PATHS is not used where it says "/c:../d"`} {
+	for _, name := range []string{"TRAEFIK_CACHE_CONTROL is not used", "NGINX_INCLUDE_FILE has no effect", "DISABLE_IPV6 has no effect", "NGINX_CACHE_SIZE has no effect", "NGINX_CLOUDFLARE_ACL has no effect", "CADDY_NONSENSE has no effect", `NGINX_STATIC_PATHS is not used where it says "/c:../d"`} {
 		if strings.Count(all, name) != 1 {
 			t.Errorf("%q is not told once in:\n%s", name, all)
 		}
 	}
-	if len(notes) != 6 {
+	if len(notes) != 7 {
 		t.Errorf("%q", notes)
 	}
 	if settings, notes := HTTPVariables(Env{"NGINX_HTTPS_ONLY": "perhaps", "CADDY_CACHE_PREFIXES": "/a;b\r\nX: y"}); len(settings) != 0 || len(notes) < 2 {

@@ -22,6 +22,9 @@ func HTTPVariables(vars Env) (settings HTTPSettings, notes []string) {
 			notes = append(notes, fmt.Sprintf("%s has no effect: %s", key, why))
 		}
 	}
+	if vars["DISABLE_IPV6"] != "" {
+		notes = append(notes, "DISABLE_IPV6 has no effect: the server listens for all apps alike")
+	}
 	for _, proxy := range []string{"TRAEFIK_", "CADDY_", "NGINX_"} {
 		notes = append(notes, settings.variables(proxy, vars)...)
 	}

@@ -51,6 +51,7 @@ type Release struct {
 	// Static are the URL paths that are files or directories of the release:
 	// normalized prefix -> path below its source.
 	Static map[string]string
+	Backup BackupPolicy
 	Ports  []Port // fixed ones of the host, which the app listens on
 	// Error says why Status is ReleaseFailed.
 	Error     string
@@ -79,7 +80,8 @@ const (
 	ReleaseRedeploy ReleaseKind = "redeploy" // the live commit, built again
 	ReleaseFetch    ReleaseKind = "fetch"    // from the app's source repository
 	ReleaseHTTP     ReleaseKind = "http"
-	ReleaseAddon    ReleaseKind = "addon" // attached, detached, or with other credentials
+	ReleaseAddon    ReleaseKind = "addon"   // attached, detached, or with other credentials
+	ReleaseRestore  ReleaseKind = "restore" // from a backup
 )
 
 // ReleaseStatus is where a release is in its life.

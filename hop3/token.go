@@ -14,6 +14,8 @@ type Token struct {
 	Scopes   []string
 	Issued   time.Time
 	Expires  time.Time
+	// Generation is User.LoginGeneration as it was.
+	Generation int
 	// Named says that it is an APIToken, which is good as long as that is
 	// remembered; Scope is what is remembered of it, FullScope for others.
 	Named bool

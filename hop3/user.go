@@ -16,6 +16,23 @@ type User struct {
 	LoginCount   int
 	LastLogin    time.Time
 	CreatedAt    time.Time
+	// LoginGeneration is that of the logins that count: those of an earlier one
+	// have ended, but for KeptLogin, the Token.ID of the one that ended them.
+	LoginGeneration int
+	KeptLogin       string
+}
+
+// EndLogins ends the user's logins, but for the one with the Token.ID kept; ""
+// for all. Tokens with a name are none.
+func (u *User) EndLogins(kept string) {
+	u.LoginGeneration++
+	u.KeptLogin = kept
+}
+
+// Holds reports whether a token, whose signature and time are right, has not
+// been ended by EndLogins.
+func (u *User) Holds(t Token) bool {
+	return t.Named || t.Generation == u.LoginGeneration || t.ID != "" && t.ID == u.KeptLogin
 }
 
 // Key is a user's public SSH key.

@@ -268,6 +268,20 @@ func TestCertificatesByACME(t *testing.T) {
 		t.Error(err)
 	}
 
+	// All of that was noted, with the reason of what failed.
+	out = hop3("events", "--app", "shop", "--kind", "certificate", "-n", "100")
+	for want, times := range map[string]int{
+		"a certificate for www.shop.example.com was issued": 1, "a certificate for shop.example.com was issued": 2, // the second by the renewal
+		"a certificate for late.example.com was issued": 1,
+	} {
+		if got := strings.Count(out, want); got < times {
+			t.Errorf("%q is an event %d times, want %d:\n%s", want, got, times, out)
+		}
+	}
+	if !strings.Contains(out, "certificate.failed") || !strings.Contains(out, "127.0.0.9") {
+		t.Errorf("the failure is no event:\n%s", out)
+	}
+
 	// They are on disk: a new server has them at once.
 	if err := s.signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 )
 
 // docFiles are the texts that users read, in the order in which they would.
-var docFiles = []string{"README.md", "docs/apps.md", "docs/cli.md", "docs/tui.md", "docs/server.md"}
+var docFiles = []string{"README.md", "docs/apps.md", "docs/cli.md", "docs/tui.md", "docs/server.md", "docs/plugins.md"}
 
 // elsewhere are the commands of the texts that TestDocCommands does not run,
 // with what does, or why nothing can.
@@ -37,7 +37,8 @@ var elsewhere = map[string]string{
 	"hop3 notify add webhook https://example.com/hook --app blog --kind deploy --kind app.crashed": "would send to strangers: the tests of hop3/notify have receivers",
 	"hop3 notify test NAME":   "would send to strangers: the tests of hop3/notify have receivers",
 	"hop3 notify remove NAME": "would send to strangers: the tests of hop3/notify have receivers",
-	"CGO_ENABLED=1 xcaddy build v2.11.9 --with github.com/abilian/hop3/cmd/hop3cmd --replace github.com/abilian/hop3=. --with example.com/hop3-make@v0.0.0=./tests/plugin": "TestXcaddy does the same with xcaddy's library",
+	"CGO_ENABLED=1 xcaddy build v2.11.9 --with github.com/abilian/hop3/cmd/hop3cmd --replace github.com/abilian/hop3=. --with example.com/hop3-make@v0.0.0=./tests/plugin":                "TestXcaddy does the same with xcaddy's library",
+	"CGO_ENABLED=1 xcaddy build v2.11.9 --with github.com/abilian/hop3/cmd/hop3cmd --replace github.com/abilian/hop3=. --with example.com/hop3-memcached@v0.0.0=./tests/plugin/memcached": "TestXcaddy does the same with xcaddy's library",
 }
 
 // TestDocCommands runs the commands of the texts, one after the other in the

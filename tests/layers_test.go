@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	// L1: one thing each, knowing only the words.
 	"hop3/accesslog":    {"hop3", "hop3/logfile"},
 	"hop3/archive":      {"hop3"},
+	"hop3/backup":       {"hop3", "hop3/archive"},
 	"hop3/console":      {"hop3/api"},
 	"hop3/auth":         {"hop3"},
 	"hop3/certs":        {"hop3"},
@@ -62,10 +63,13 @@ var mayImport = map[string][]string{
 	"hop3/webhook":      {"hop3"},
 
 	// L1: the plug-ins.
-	"addons":          {"hop3", "hop3/s3"},
+	"addons":          {"hop3", "hop3/s3", "addons/rdb", "addons/sqldump"},
+	"addons/rdb":      {},
+	"addons/sqldump":  {},
 	"toolchains":      {"hop3"},
 	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor", "uwsgi/vassal"},
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
+	"hop3/expose":     {"hop3"},
 	"hop3/services":   {"hop3", "hop3/sandbox", "hop3/supervisor"},
 	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},

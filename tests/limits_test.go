@@ -44,6 +44,8 @@ while True:
 const quietApp = `import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/eat":
+            held = [bytearray(10_000_000) for _ in range(100)]
         self.send_response(200)
         self.send_header("Content-Length", "3")
         self.end_headers()
@@ -52,6 +54,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 `
+
+// ranOutOfMemory has a request take more memory than its app may: the events
+// tell it, and so does who asks why that request failed.
+func ranOutOfMemory(t *testing.T, s *server) {
+	t.Helper()
+	if code, _, err := s.get(t.Context(), "noisy.localhost", "/eat"); err != nil || code != 502 {
+		t.Errorf("the request for too much memory: %d, %v", code, err)
+	}
+	var events, why string
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		var err error
+		if events, err = s.run(s.dir, "hop3", "events", "--app", "noisy", "--kind", "app.oom"); err != nil {
+			t.Fatal(err)
+		}
+		if why, err = s.run(s.dir, "hop3", "why", "--app", "noisy"); err != nil {
+			t.Fatal(err)
+		}
+		if id, _, listed := strings.Cut(why[strings.LastIndex(strings.TrimSpace(why), "\n")+1:], " "); listed && strings.Contains(why, "/eat") {
+			if why, err = s.run(s.dir, "hop3", "why", id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(events, "web.1 of 'noisy' ended: "+outOfMemory) && strings.Contains(why, outOfMemory) && strings.Contains(why, "Raise `memory`") {
+			return
+		}
+	}
+	t.Errorf("the events are\n%s\nand why says\n%s", events, why)
+}
 
 const outOfMemory = "out of memory (limit 96 MiB)"
 
@@ -87,6 +117,7 @@ func neighbours(t *testing.T, runtime string) {
 	if _, err := s.run(quietDir, "git", "push", "hop3", "main"); err != nil {
 		t.Fatal(err)
 	}
+	ranOutOfMemory(t, s)
 	for _, c := range []struct {
 		process string
 		refused string // what the scaling may be refused with; "" when it works

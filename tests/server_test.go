@@ -195,9 +195,15 @@ func (s *server) end() {
 		syscall.Kill(-pid, syscall.SIGKILL) // with its workers
 	}
 	// The emperor first: it starts again what ends.
-	for _, pid := range append(s.emperors(), s.processes()...) {
+	for _, pid := range slices.Concat(s.emperors(), s.processes(), s.services()) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
+}
+
+// services returns the databases and the like that the server runs for addons.
+// Some write over their environment.
+func (s *server) services() []int {
+	return append(withFile("cmdline", s.home+"/services/"), withFile("environ", s.home+"/services/")...)
 }
 
 // fronts returns the proxies that stand in front of the server, and those that

@@ -27,9 +27,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 `
 
-// TestXcaddy builds a Caddy from xcaddy.json with a toolchain from outside of
-// this module, and deploys to it an app that only this toolchain can build:
-// once run without a configuration, once with a Caddyfile.
+// TestXcaddy builds a Caddy from xcaddy.json with a toolchain and an addon from
+// outside of this module, deploys to it an app that only this toolchain can
+// build, and gives it such an addon: once run without a configuration, once
+// with a Caddyfile.
 func TestXcaddy(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the server once more")
@@ -46,7 +47,7 @@ func TestXcaddy(t *testing.T) {
 	listed := strings.Fields(string(out))
 	for _, want := range []string{
 		"hop3", "hop3.builders.local", "hop3.proxies.caddy", "hop3.runtimes.native", "http.handlers.hop3_apps", "http.handlers.hop3_rpc",
-		"hop3.toolchains.generic", "hop3.toolchains.go", "hop3.toolchains.make", "hop3.toolchains.node", "hop3.toolchains.python", "hop3.toolchains.static",
+		"hop3.addons.email", "hop3.addons.memcached", "hop3.addons.s3", "hop3.toolchains.generic", "hop3.toolchains.go", "hop3.toolchains.make", "hop3.toolchains.node", "hop3.toolchains.python", "hop3.toolchains.static",
 	} {
 		if !slices.Contains(listed, want) {
 			t.Errorf("list-modules does not list %s", want)
@@ -57,7 +58,9 @@ func TestXcaddy(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("hop3 run", func(t *testing.T) {
-		deployMakefile(t, startServer(t, binary, "hop3", "run"))
+		s := startServer(t, binary, "hop3", "run")
+		deployMakefile(t, s)
+		useMemcached(t, s)
 	})
 	t.Run("run --config Caddyfile", func(t *testing.T) {
 		s := startServer(t, binary, "run", "--config", caddyfile)
@@ -74,7 +77,7 @@ func TestXcaddy(t *testing.T) {
 }
 
 // buildWithXcaddy runs xcaddy's own library on xcaddy.json, with this checkout
-// in the place of the released Hop3 and the toolchain of tests/plugin added.
+// in the place of the released Hop3 and the plug-ins of tests/plugin added.
 func buildWithXcaddy(ctx context.Context, output string) error {
 	manifest, err := os.ReadFile("../xcaddy.json")
 	if err != nil {
@@ -88,12 +91,12 @@ func buildWithXcaddy(ctx context.Context, output string) error {
 	if err != nil {
 		return err
 	}
-	const plugin = "example.com/hop3-make"
-	// With a version, nobody is asked which ones there are.
-	b.Plugins = append(b.Plugins, xcaddy.Dependency{PackagePath: plugin, Version: "v0.0.0"})
-	b.Replacements = append(b.Replacements,
-		xcaddy.NewReplace(modulePath, checkout),
-		xcaddy.NewReplace(plugin, filepath.Join(checkout, "tests", "plugin")))
+	b.Replacements = append(b.Replacements, xcaddy.NewReplace(modulePath, checkout))
+	for plugin, dir := range map[string]string{"example.com/hop3-make": "", "example.com/hop3-memcached": "memcached"} {
+		// With a version, nobody is asked which ones there are.
+		b.Plugins = append(b.Plugins, xcaddy.Dependency{PackagePath: plugin, Version: "v0.0.0"})
+		b.Replacements = append(b.Replacements, xcaddy.NewReplace(plugin, filepath.Join(checkout, "tests", "plugin", dir)))
+	}
 	// As the other binary under test is built, so that nothing is compiled
 	// twice: xcaddy's own flags would compile all of Caddy anew.
 	b.BuildFlags, b.RaceDetector = "-ldflags=-w", true
@@ -119,5 +122,95 @@ func deployMakefile(t *testing.T, s *server) {
 	}
 	if code, body, err := s.get(t.Context(), "made.localhost", "/"); err != nil || body != "made by make\n" {
 		t.Errorf("the app answers %d %q, %v", code, body, err)
+	}
+}
+
+// useMemcached makes an addon of the plug-in's type, gives it to the app that
+// deployMakefile has pushed, and destroys it.
+func useMemcached(t *testing.T, s *server) {
+	t.Helper()
+	needsMemcached(t)
+	if err := s.logIn(); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ command, want string }{
+		{"addon types", "hop3.addons.memcached"},
+		{"addon create memcached cache --set memory=8", "created memcached cache"},
+		{"addon attach cache --app made", "MEMCACHED_URL"},
+		{"addon show cache", "1.6"},
+		{"addon memcached stats cache", "curr_items"},
+		{"app run --app made -- printenv MEMCACHED_SERVERS", "127.0.0.1:"},
+		{"addon detach cache --app made", "detached"},
+		{"addon destroy cache --yes", "cache"},
+	} {
+		out, err := s.run(s.dir, "hop3", strings.Fields(step.command)...)
+		if err != nil || !strings.Contains(out, step.want) {
+			t.Fatalf("hop3 %s does not show %q: %v\n%s", step.command, step.want, err, out)
+		}
+	}
+}
+
+// needsMemcached skips a test where there is no memcached.
+func needsMemcached(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("memcached"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("memcached is not installed; tests/run installs it")
+	}
+}
+
+// TestPluginAddon runs the tests of the addon in tests/plugin, which are those
+// of every provider of addons, as their own module's.
+func TestPluginAddon(t *testing.T) {
+	t.Parallel() // it mostly waits, for memcached to end
+	if testing.Short() {
+		t.Skip("it builds a test more")
+	}
+	needsMemcached(t)
+	checkout, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A copy, as what it depends on is written down beside it.
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("plugin/memcached")); err != nil {
+		t.Fatal(err)
+	}
+	module, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile("../go.sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"go.mod": strings.Replace(string(module), "../../..", checkout, 1), "go.sum": string(sums)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	test := exec.CommandContext(t.Context(), "go", "test", "-race", "-mod=mod", "-timeout", "10m", ".")
+	test.Dir = dir
+	if out, err := test.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestDocPlugins holds the code of the guide to that of the plug-in it is of.
+func TestDocPlugins(t *testing.T) {
+	var code string
+	for _, name := range []string{"memcached.go", "memcached_test.go"} {
+		text, err := os.ReadFile(filepath.Join("plugin", "memcached", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		code += string(text)
+	}
+	for _, block := range docBlocks(t, "docs/plugins.md") {
+		if block.kind == "go" && !strings.Contains(code, strings.TrimSpace(block.text)) {
+			t.Errorf("docs/plugins.md:%d is not in the plug-in", block.line)
+		}
 	}
 }

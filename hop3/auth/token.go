@@ -23,7 +23,8 @@ const (
 )
 
 type claims struct {
-	Scopes []string `json:"scopes"`
+	Scopes     []string `json:"scopes"`
+	Generation int      `json:"gen,omitempty"`
 	jwt.RegisteredClaims
 }
 
@@ -56,7 +57,8 @@ func newID() string {
 func (a *Auth) claimsOf(u hop3.User, id string, lifetime time.Duration) claims {
 	now := a.now()
 	c := claims{
-		Scopes: []string{scopeAuthenticated},
+		Scopes:     []string{scopeAuthenticated},
+		Generation: u.LoginGeneration,
 		RegisteredClaims: jwt.RegisteredClaims{
 			Subject:   u.Username,
 			ID:        id,
@@ -76,12 +78,13 @@ func (a *Auth) sign(c claims) (string, error) {
 
 func (c claims) token() hop3.Token {
 	return hop3.Token{
-		ID:       c.ID,
-		Username: c.Subject,
-		Scopes:   c.Scopes,
-		Issued:   c.IssuedAt.Time,
-		Expires:  c.ExpiresAt.Time,
-		Named:    strings.HasPrefix(c.ID, namedPrefix),
+		ID:         c.ID,
+		Username:   c.Subject,
+		Scopes:     c.Scopes,
+		Issued:     c.IssuedAt.Time,
+		Expires:    c.ExpiresAt.Time,
+		Generation: c.Generation,
+		Named:      strings.HasPrefix(c.ID, namedPrefix),
 	}
 }
 

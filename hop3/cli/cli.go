@@ -155,7 +155,8 @@ func (p *program) remote(ctx context.Context, words []string) error {
 		return err
 	}
 	_, deploys := match(followed, words)
-	streaming := deploys > 0 || slices.Contains(words, "--wait")
+	_, watches := match(watched, words)
+	streaming := deploys+watches > 0 || slices.Contains(words, "--wait")
 	input, removeInput, err := p.input(ctx, words)
 	if err != nil {
 		return err

@@ -34,16 +34,7 @@ func events(ctx context.Context, p *program, args []string) error {
 	if since != "" {
 		query.Set("since", since)
 	}
-	for _, o := range []struct{ key, long, short string }{{"lines", "--lines", "-n"}, {"kind", "--kind", ""}} {
-		var value string
-		if value, rest, err = option(rest, o.long, o.short); err != nil {
-			return err
-		}
-		if value != "" {
-			query.Set(o.key, value)
-		}
-	}
-	if err := noMore(rest); err != nil {
+	if err := followOptions(query, rest, []followOption{{"lines", "-n"}, {"kind", ""}}); err != nil {
 		return err
 	}
 	return p.followEvents(ctx, query)

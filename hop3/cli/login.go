@@ -62,7 +62,7 @@ func login(ctx context.Context, p *program, args []string) error {
 	case bySSH != "":
 		token, err = p.tokenBySSH(ctx, bySSH)
 	case inURL.Get("magic") != "":
-		token, err = p.askServer(ctx, server, "auth", "redeem", "--", inURL.Get("magic"))
+		token, err = p.askWithCode(ctx, server, code, "auth", "redeem", "--", inURL.Get("magic"))
 	default:
 		token, err = p.askToken(ctx, server, username, file, code)
 	}
@@ -119,7 +119,12 @@ func (p *program) askToken(ctx context.Context, server, username, file, code str
 	if err != nil {
 		return "", err
 	}
-	words := []string{"auth", "get-token", "--", username, password}
+	return p.askWithCode(ctx, server, code, "auth", "get-token", "--", username, password)
+}
+
+// askWithCode is askServer of a command that takes a code of a second factor
+// last. When the server wants one and there is none, it asks the user.
+func (p *program) askWithCode(ctx context.Context, server, code string, words ...string) (string, error) {
 	if code != "" {
 		words = append(words, code)
 	}

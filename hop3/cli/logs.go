@@ -28,25 +28,34 @@ func logs(ctx context.Context, p *program, args []string) error {
 	if since != "" {
 		query.Set("since", since)
 	}
-	for _, o := range []struct{ key, long, short string }{{"lines", "--lines", "-n"}, {"grep", "--grep", ""}, {"type", "--type", "-p"}} {
-		var value string
-		if value, rest, err = option(rest, o.long, o.short); err != nil {
-			return err
-		}
-		if value != "" {
-			query.Set(o.key, value)
-		}
-	}
-	for _, name := range []string{"access", "build", "since-deploy"} {
-		var given bool
-		if given, rest = toggle(rest, "--"+name); given {
-			query.Set(name, "true")
-		}
-	}
-	if err := noMore(rest); err != nil {
+	if err := followOptions(query, rest, []followOption{{"lines", "-n"}, {"grep", ""}, {"type", "-p"}}, "access", "build", "since-deploy"); err != nil {
 		return err
 	}
 	return p.followLogs(ctx, query)
+}
+
+// followOption is an option with a value, and its short form.
+type followOption struct{ name, short string }
+
+// followOptions puts what a command that follows was given into the query of its
+// stream, each by its name. What else there is is a mistake.
+func followOptions(query url.Values, args []string, options []followOption, switches ...string) error {
+	for _, o := range options {
+		value, rest, err := option(args, "--"+o.name, o.short)
+		if err != nil {
+			return err
+		}
+		if args = rest; value != "" {
+			query.Set(o.name, value)
+		}
+	}
+	for _, name := range switches {
+		given, rest := toggle(args, "--"+name)
+		if args = rest; given {
+			query.Set(name, "true")
+		}
+	}
+	return noMore(args)
 }
 
 func (p *program) followLogs(ctx context.Context, query url.Values) error {

@@ -27,6 +27,7 @@ type printer struct {
 	verbosity int
 	place     string // "context / app", in front of summaries
 	kept      []json.RawMessage
+	lines     bool // were shown as they came, with --json
 }
 
 func newPrinter(stdio Stdio, getenv func(string) string) *printer {
@@ -122,6 +123,7 @@ func (p *printer) talk(color, text string) {
 // line shows a line as it comes, with --json too.
 func (p *printer) line(text string) {
 	if p.json {
+		p.lines = true
 		fmt.Fprintln(p.out, text)
 		return
 	}
@@ -140,6 +142,9 @@ func (p *printer) data(v any) {
 func (p *printer) flush(err error) {
 	if silent := new(exit); !p.json || err != nil && !(errors.As(err, silent) && silent.message == "") {
 		return
+	}
+	if p.kept == nil && p.lines {
+		return // an object a line, and nothing else
 	}
 	if p.kept == nil {
 		p.kept = []json.RawMessage{}

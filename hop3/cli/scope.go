@@ -17,11 +17,12 @@ var scoped = set(
 	"app access", "app grant", "app revoke", "app transfer",
 	"addon attach", "addon detach", "addon promote",
 	"preview list", "preview remove", "preview extend", "preview on", "preview off",
+	"backup create",
 	"webhook create", "webhook show", "webhook rotate", "webhook remove", "webhook log",
 )
 
 // optional are the commands to which only an --app that was given belongs.
-var optional = set("top", "app top", "app create", "app launch", "cert list", "cert status", "cert renew", "why", "events", "addon list", "addons")
+var optional = set("top", "app top", "app create", "app launch", "cert list", "cert status", "cert renew", "why", "events", "addon list", "addons", "backup list")
 
 // forceOwn are the commands with a --force of their own, which says more than
 // not to ask.
@@ -29,6 +30,9 @@ var forceOwn = set("cert renew")
 
 // followed are the commands whose progress is followed while they work.
 var followed = set("redeploy", "app redeploy", "app create", "app launch", "app fetch", "app upgrade")
+
+// watched are the commands of which what they do is shown while they work.
+var watched = set("backup create", "backup platform", "backup all", "backup restore", "backup verify")
 
 // dangerous are the commands that ask before they act. Those of typed want the
 // name of what goes.

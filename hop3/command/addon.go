@@ -40,6 +40,9 @@ func addonCommands() []Command {
 		one("status", "Show whether an addon works", addonStatus),
 		one("endpoint", "Show where an addon is reached", addonEndpoint),
 		one("exists", "Say whether there is an addon", addonExists),
+		one("expose", "Let the network reach an addon", addonExpose,
+			Flag{Name: "source", Value: "NETWORK", Help: "who may: 203.0.113.0/24, an address, or any"}, Flag{Name: "host", Value: "NAME", Help: "the server's name in the URL"}),
+		one("unexpose", "Let only this server reach an addon", addonUnexpose),
 		one("rotate", "Give an addon and its apps other credentials", addonRotate),
 		one("destroy", "Destroy an addon with its data", addonDestroy),
 	}
@@ -265,4 +268,32 @@ func addonDestroy(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, out.failed(err)
 	}
 	return append(out.items(), api.Text("Addon '%s' has been destroyed, with its data.", id.Name), api.Summary("destroyed %s %s.", id.Type, id.Name)), nil
+}
+
+func addonExpose(ctx context.Context, c *Call) ([]api.Item, error) {
+	id, err := c.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	exposed, err := c.Platform.ExposeAddon(ctx, c.Actor(), id, c.Value("source"))
+	if err != nil {
+		return nil, err
+	}
+	host := firstOf(c.Value("host"), c.Platform.Settings.ControlHost)
+	return []api.Item{
+		api.Data(map[string]any{"type": id.Type, "name": id.Name, "host": host, "port": exposed.Port, "source": exposed.Source}),
+		api.Table([]string{"Field", "Value"}, []any{"Host", host}, []any{"Port", exposed.Port}, []any{"Source", exposed.Source}),
+		api.Summary("exposed %s by port %d to %s.", id.Name, exposed.Port, exposed.Source),
+	}, nil
+}
+
+func addonUnexpose(ctx context.Context, c *Call) ([]api.Item, error) {
+	id, err := c.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Platform.UnexposeAddon(ctx, c.Actor(), id); err != nil {
+		return nil, err
+	}
+	return []api.Item{api.Text("Only this server reaches '%s' now.", id.Name), api.Summary("unexposed %s.", id.Name)}, nil
 }

@@ -76,7 +76,7 @@ func statusRows(s platform.AppStatus) [][]any {
 	add("Limits", limitsOf(s.Limits))
 	add("Local URL", s.LocalURL)
 	for _, u := range s.URLs {
-		add("URL", u)
+		add("URL", platform.ShownURL(u))
 	}
 	for _, problem := range s.Problems {
 		if problem != s.Reason {

@@ -19,18 +19,14 @@ func authCommands() []Command {
 		{Name: "auth totp disable", Summary: "Ask for codes no more", Usage: "[CODE]", Who: Account, Max: 1, Run: totpDisable,
 			Flags: []Flag{{Name: "user", Value: "USERNAME", Help: "of whom, for an administrator: without a code"}}},
 		{Name: "auth magic-link", Summary: "Make a link that logs a user in, once", Usage: "USERNAME", Who: Admin, Hidden: true, Min: 1, Max: 1, Run: authMagicLink},
-		{Name: "auth redeem", Summary: "Get a token for a magic link", Usage: "LINK", Who: Public, Hidden: true, Min: 1, Max: 1, Run: authRedeem},
+		{Name: "auth redeem", Summary: "Get a token for a magic link", Usage: "LINK [CODE]", Who: Public, Hidden: true, Min: 1, Max: 2, Run: authRedeem},
 	}
 }
 
 // authGetToken answers a wrong password with an item, because the Python
 // client looks for a token among the items and shows them when there is none.
 func authGetToken(ctx context.Context, c *Call) ([]api.Item, error) {
-	code := ""
-	if len(c.Args) > 2 {
-		code = c.Args[2]
-	}
-	return tokenOrWhy(c.Platform.Login(ctx, c.Source, c.Args[0], c.Args[1], code))
+	return tokenOrWhy(c.Platform.Login(ctx, c.Source, c.Args[0], c.Args[1], c.optional(2)))
 }
 
 // authToken is for who came by SSH: a token must not be good for another one,
@@ -56,7 +52,15 @@ func authMagicLink(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func authRedeem(ctx context.Context, c *Call) ([]api.Item, error) {
-	return tokenOrWhy(c.Platform.RedeemMagicLink(ctx, c.Source, c.Args[0]))
+	return tokenOrWhy(c.Platform.RedeemMagicLink(ctx, c.Source, c.Args[0], c.optional(1)))
+}
+
+// optional returns the argument at i, "" when there are fewer.
+func (c *Call) optional(i int) string {
+	if i < len(c.Args) {
+		return c.Args[i]
+	}
+	return ""
 }
 
 // tokenOrWhy is the answer to a login.

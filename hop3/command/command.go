@@ -139,7 +139,11 @@ func ActorOf(u hop3.User, t hop3.Token) platform.Actor {
 	if t.ID == "" {
 		return platform.UserActor(u, hop3.FullScope)
 	}
-	return platform.UserActor(u, t.Scope)
+	who := platform.UserActor(u, t.Scope)
+	if !t.Named {
+		who.Login = t.ID
+	}
+	return who
 }
 
 // Has reports whether a switch was given.

@@ -19,7 +19,7 @@ import (
 
 // newCommands returns the table over an empty database. No app exists, so no
 // command of one gets further than that.
-func newCommands(t *testing.T) *Commands {
+func newCommands(t testing.TB) *Commands {
 	t.Helper()
 	home := t.TempDir()
 	db, err := store.Open(t.Context(), "", home)

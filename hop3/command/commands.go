@@ -48,7 +48,7 @@ func New(s Server) *Commands {
 		proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(),
 		portCommands(), systemCommands(), sourceCommands(), webhookCommands(), previewCommands(),
 		wafCommands(), whyCommands(), teamCommands(), accessCommands(), tokenCommands(), eventCommands(),
-		notifyCommands(), addonCommands(), addonTypeCommands(s.Platform.AddonTypes()),
+		notifyCommands(), addonCommands(), addonTypeCommands(s.Platform.AddonTypes()), backupCommands(),
 		debugCommands(), sbomCommands(), planCommands(), tunnelCommands(),
 	} {
 		for _, row := range rows {

@@ -49,7 +49,7 @@ var sections = []struct {
 	title string
 	names []string
 }{
-	{"DAILY OPERATIONS", []string{"deploy", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
+	{"DAILY OPERATIONS", []string{"deploy", "plan", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
 	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "preview", "webhook", "waf", "addon", "backup"}},
 	{"ADMINISTRATION", []string{"user", "team", "key", "token", "auth", "system", "plugin", "port", "network"}},
 	{"UTILITIES", []string{"help", "version", "git"}},

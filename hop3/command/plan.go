@@ -17,7 +17,10 @@ func planCommands() []Command {
 			Who: Creator, App: NeedsApp, Max: 1, Run: plan,
 			Flags: []Flag{{Name: "env", Short: "e", Value: "KEY=VALUE", Help: "as it would be set before the build"}}},
 		{Name: "app upgrade", Summary: "Deploy an app anew, with what is newest", Who: Deployer, App: NeedsApp, Run: appUpgrade,
-			Flags: []Flag{{Name: "no-stream", Help: "answer when all is done"}}},
+			Flags: []Flag{
+				{Name: "no-backup", Help: "make no backup before"},
+				{Name: "no-stream", Help: "answer when all is done"},
+			}},
 	}
 }
 
@@ -88,7 +91,7 @@ func planItems(p platform.Plan) []api.Item {
 	return append(items, api.Text("Nothing was done. `hop3 deploy --app %s` does it.", p.App))
 }
 
-// appUpgrade deploys what is newest in the app's source or, of an app without
+// appUpgrade makes a backup and deploys what is newest in the app's source or, of an app without
 // one, its commit with the packages of now. When that fails, what served before
 // serves on.
 func appUpgrade(ctx context.Context, c *Call) ([]api.Item, error) {
@@ -100,16 +103,40 @@ func appUpgrade(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, hop3.Errorf(hop3.CodeConflict, "App '%s' has never been deployed.", c.App).
 			WithHint("Push to it with git, or run `hop3 deploy --app %s`.", c.App)
 	}
+	backup := ""
 	items, err := c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
-		if before.App.Source != "" {
-			_, err := c.Platform.DeploySource(ctx, c.Actor(), platform.SourceRequest{App: c.App, Out: out})
-			return err
+		if !c.Has("no-backup") {
+			b, err := c.Platform.CreateBackup(ctx, c.Actor(), platform.BackupRequest{App: c.App, Label: "pre-upgrade", Out: out})
+			if err != nil {
+				return err
+			}
+			backup = b.ID
 		}
-		_, err := c.Platform.Redeploy(ctx, c.Actor(), c.App, nil, nil, out)
-		return err
+		if err := c.upgrade(ctx, before.App.Source, out); err != nil {
+			if backup == "" {
+				return err
+			}
+			return hop3.Errorf(hop3.CodeOf(err), "%s", hop3.MessageOf(err)).
+				WithHint("v%d serves on. What the upgrade may have changed of its data, `hop3 backup restore %s` brings back.", before.Release.Number, backup)
+		}
+		return nil
 	}, nil)
 	if n := len(items); n > 1 && items[n-1].T == api.KindSummary {
-		items = append(items[:n-2], api.Text("App '%s' upgraded; `hop3 rollback v%d --app %s` takes it back.", c.App, before.Release.Number, c.App), api.Summary("upgraded %s.", c.App))
+		done := fmt.Sprintf("App '%s' upgraded.", c.App)
+		if backup != "" {
+			done = fmt.Sprintf("App '%s' upgraded (pre-upgrade backup: %s).", c.App, backup)
+		}
+		items = append(items[:n-2], api.Text("%s\n`hop3 rollback v%d --app %s` takes it back.", done, before.Release.Number, c.App), api.Summary("upgraded %s.", c.App))
 	}
 	return items, err
+}
+
+// upgrade deploys what is newest, of an app with a source from there.
+func (c *Call) upgrade(ctx context.Context, source string, out hop3.Output) error {
+	if source != "" {
+		_, err := c.Platform.DeploySource(ctx, c.Actor(), platform.SourceRequest{App: c.App, Out: out})
+		return err
+	}
+	_, err := c.Platform.Redeploy(ctx, c.Actor(), c.App, nil, nil, out)
+	return err
 }

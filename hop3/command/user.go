@@ -7,6 +7,8 @@ import (
 	"github.com/abilian/hop3/hop3/api"
 )
 
+var tokensToo = Flag{Name: "tokens", Help: "end the user's API tokens, too, and not only logins"}
+
 func userCommands() []Command {
 	return []Command{
 		{Name: "user add", Aliases: []string{"auth register"}, Summary: "Make an account", Usage: "USERNAME EMAIL PASSWORD", Who: Admin, Min: 3, Max: 3, Run: userAdd,
@@ -14,13 +16,15 @@ func userCommands() []Command {
 		{Name: "user remove", Summary: "Delete an account with its keys", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userRemove},
 		{Name: "user list", Summary: "List the accounts", Who: Admin, Run: userList},
 		{Name: "user show", Summary: "Show an account", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userShow},
-		{Name: "user set-password", Summary: "Change a password", Usage: "USERNAME PASSWORD", Who: Admin, Min: 2, Max: 2, Run: userSetPassword},
+		{Name: "user set-password", Summary: "Change a password", Usage: "USERNAME PASSWORD", Who: Admin, Min: 2, Max: 2, Run: userSetPassword,
+			Flags: []Flag{tokensToo}},
 		{Name: "user grant", Summary: "Give a user a role on every app", Usage: "USERNAME ROLE", Who: Admin, Min: 2, Max: 2, Run: userGrant},
 		{Name: "user revoke", Summary: "Take a user's role on every app back", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userRevoke},
 		{Name: "user grant-admin", Summary: "Make a user an administrator", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userGrantAdmin},
 		{Name: "user revoke-admin", Summary: "Take an administrator's rights away", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userRevokeAdmin},
 		{Name: "user enable", Summary: "Let a disabled user in again", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userEnable},
-		{Name: "user disable", Summary: "Lock a user out at once", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userDisable},
+		{Name: "user disable", Summary: "Lock a user out at once", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userDisable,
+			Flags: []Flag{tokensToo}},
 		{Name: "user generate-token", Summary: "Make a token for a user", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userGenerateToken},
 	}
 }
@@ -65,7 +69,11 @@ func userShow(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func userSetPassword(ctx context.Context, c *Call) ([]api.Item, error) {
-	return c.done("Password of '%s' changed.", c.Platform.SetPassword(ctx, c.Actor(), c.Args[0], c.Args[1]))
+	err := c.Platform.SetPassword(ctx, c.Actor(), c.Args[0], c.Args[1])
+	if err == nil {
+		err = c.endTokens(ctx)
+	}
+	return c.done("Password of '%s' changed.", err)
 }
 
 func userGrant(ctx context.Context, c *Call) ([]api.Item, error) {
@@ -96,7 +104,11 @@ func userEnable(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func userDisable(ctx context.Context, c *Call) ([]api.Item, error) {
-	return c.done("User '%s' is disabled.", c.Platform.SetActive(ctx, c.Actor(), c.Args[0], false))
+	err := c.Platform.SetActive(ctx, c.Actor(), c.Args[0], false)
+	if err == nil {
+		err = c.endTokens(ctx)
+	}
+	return c.done("User '%s' is disabled.", err)
 }
 
 func userGenerateToken(ctx context.Context, c *Call) ([]api.Item, error) {
@@ -105,6 +117,15 @@ func userGenerateToken(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	return []api.Item{api.Text("%s", token)}, nil
+}
+
+// endTokens ends the tokens of the user who is named first, when that is asked
+// for.
+func (c *Call) endTokens(ctx context.Context) error {
+	if !c.Has(tokensToo.Name) {
+		return nil
+	}
+	return c.Platform.RevokeTokens(ctx, c.Actor(), c.Args[0])
 }
 
 // done is the answer of a command about the user it names first.

@@ -52,6 +52,7 @@ type Database interface {
 	EventDatabase
 	NoticeDatabase
 	FirewallDatabase
+	BackupDatabase
 
 	Close() error
 }
@@ -94,6 +95,7 @@ func Store(t *testing.T, create func(t *testing.T) (connect func() Database)) {
 		{"a notice waits until it was sent", (*storeStory).notices},
 		{"networks have a name each", (*storeStory).networks},
 		{"bans end, and go with their app", (*storeStory).bans},
+		{"backups are found, and outlive their app", (*storeStory).backups},
 		{"an ended context changes nothing", (*storeStory).canceled},
 		{"hostile text is kept or refused", (*storeStory).hostileText},
 	} {

@@ -24,7 +24,7 @@ func (s *storeStory) addons() {
 	s.app("blog")
 	s.app("shop")
 	db := hop3.Addon{
-		Type: "postgres", Name: "db", Status: hop3.AddonCreating, Dedicated: true, Team: hop3.DefaultTeam, CreatedBy: "alice", App: "blog",
+		Type: "postgres", Name: "db", Status: hop3.AddonCreating, Dedicated: true, Team: hop3.DefaultTeam, CreatedBy: "alice", App: "blog", Exposed: &hop3.Exposure{Port: 15000, Source: "any"},
 		Options: map[string][]string{"extensions": {"citext", "ltree"}}, Details: hop3.AddonDetails{"password": "geheim"},
 	}
 	cache := hop3.Addon{Type: "redis", Name: "db", Status: hop3.AddonReady}

@@ -148,9 +148,15 @@ var descriptions = map[string]string{
 	"scaling.*.target-concurrency": "Requests under way for each instance.",
 	"scaling.*.sleep-after":        "Without a request for so long the app is stopped.",
 
-	"backup":         "What a backup has besides the app's data.",
-	"backup.paths":   "More files of the app.",
-	"backup.exclude": "Patterns of files to leave out.",
+	"backup":          "When the app is backed up, and what a backup has besides the usual.",
+	"backup.schedule": "When, as cron has it: \"30 3 * * *\" or @daily; without it only by command.",
+	"backup.timezone": "Of the schedule, as \"Europe/Paris\"; UTC otherwise.",
+	"backup.keep":     "How many of those by the schedule are kept.",
+	"backup.proven":   "How old the newest backup that was restored for a proof may be: \"72h\".",
+	"backup.paths":    "More files of the app's directory.",
+	"backup.exclude":  "Patterns of files of the source to leave out.",
+	"backup.stop":     "Stop the app while its files are copied.",
+	"backup.local":    "Keep the backups on this server only.",
 
 	"waf":                             "A web application firewall in front of the app.",
 	"waf.enabled":                     "Whether it is there.",

@@ -53,6 +53,8 @@ type Manifest struct {
 	Addons []hop3.AddonRequest
 	// Volumes are directories that all releases share.
 	Volumes []hop3.Volume
+	// Backup says when the app is backed up, and of what.
+	Backup hop3.BackupPolicy
 	// Admin and Probe are the accounts the app asks for; nil for none.
 	Admin *hop3.AdminAccount
 	Probe *hop3.ProbeAccount

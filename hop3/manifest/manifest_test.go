@@ -182,9 +182,7 @@ func TestHop3TOML(t *testing.T) {
 		Ports:   []hop3.Port{{Number: 2525, Protocol: "tcp", Source: "10.0.0.0/8"}},
 		Limits:  hop3.Limits{Memory: 512 << 20, CPU: 1.5, Processes: 50},
 		Scaling: map[string]hop3.Scaling{"web": {Min: 2, Max: 5, TargetConcurrency: 20, SleepAfter: 15 * time.Minute}},
-		Unsupported: []manifest.Unsupported{
-			{Section: "backup", Reason: "this server makes no backups of apps"},
-		},
+		Backup:  hop3.BackupPolicy{Paths: []string{"data"}},
 	}
 	want.Build.Processes = want.Processes
 	if got, want := show(t, m), show(t, want); got != want {

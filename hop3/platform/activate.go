@@ -104,7 +104,7 @@ func (p *Platform) activate(ctx context.Context, r hop3.Release, out hop3.Output
 	}
 	say(out, "-----> Release v%d of '%s' is live, after %s", r.Number, r.App, took(r.CreatedAt))
 	for _, url := range p.urls(r.Hosts) {
-		say(out, "       %s", shownURL(url))
+		say(out, "       %s", ShownURL(url))
 	}
 	tellPorts(out, r.Ports)
 	p.tellStatic(out, r)

@@ -144,11 +144,9 @@ func (p *Platform) removeAddon(ctx context.Context, a knownAddon, events ...hop3
 // DestroyAddon destroys an addon with the data in it. While it is attached to
 // an app, that is a CodeConflict error.
 func (p *Platform) DestroyAddon(ctx context.Context, who Actor, id hop3.AddonID, out hop3.Output) error {
-	a, err := p.addon(ctx, who, id, hop3.RoleDeployer)
-	if err != nil {
+	if a, err := p.addon(ctx, who, id, hop3.RoleDeployer); err != nil {
 		return err
-	}
-	if a.lent {
+	} else if a.lent {
 		return hop3.Errorf(hop3.CodeForbidden, "You may use the addon %s, and not destroy it.", id).
 			WithHint("A deployer of the team '%s' may.", a.Team)
 	}
@@ -171,9 +169,44 @@ func (p *Platform) destroyAddon(ctx context.Context, id hop3.AddonID) error {
 	if err != nil {
 		return err
 	}
+	if a.Exposed != nil && p.Exposer != nil {
+		p.Exposer.Close(id)
+	}
 	// From here on it is going: an error leaves the rest to tendAddons.
 	ctx = context.WithoutCancel(ctx)
 	return p.removeAddon(ctx, knownAddon{a, provider}, addonEvent(ctx, hop3.EventAddonDestroyed, id, a.App, "the addon %s was destroyed", id))
+}
+
+// retireOwnAddons begins to destroy the addons that a preview has for itself:
+// they go with it, or, when the server ends in between, at its next start.
+func (p *Platform) retireOwnAddons(ctx context.Context, app string) error {
+	addons, err := p.Store.Addons(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.Store.SetAttachments(ctx, app, nil); err != nil {
+		return err
+	}
+	for _, a := range addons {
+		if a.App != app {
+			continue
+		}
+		if _, e := p.Store.RetireAddon(ctx, a.ID()); hop3.CodeOf(e) != hop3.CodeConflict { // another app has it by now
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// tellKept says which addons an app that is destroyed leaves.
+func (p *Platform) tellKept(ctx context.Context, app string, out hop3.Output) {
+	list, err := p.Store.AttachmentsOf(ctx, app)
+	if err != nil {
+		return // it is a courtesy
+	}
+	for _, at := range list {
+		say(out, "       The addon %s is kept with its data: `hop3 addon destroy %s --type %s` destroys it", at.Addon(), at.Name, at.Type)
+	}
 }
 
 // destroyOwnAddons destroys the addons that were made for an app that is no

@@ -412,3 +412,28 @@ func TestAddons_LeaveEvents(t *testing.T) {
 		}
 	}
 }
+
+func TestAddons_PreviewsHaveTheirOwn(t *testing.T) {
+	w := newWorld(t)
+	f := newFakeAddons("postgres")
+	w.withAddonsOf(f)
+	w.previewing()
+	db := w.create("postgres", "db")
+	_, err := w.AttachAddon(t.Context(), alice, "blog", db, false, w.out)
+	w.must(err)
+	w.repos.toml = "[[addons]]\ntype = \"postgres\"\nname = \"db\"\n"
+	w.must(w.pushed("feature", hash2, true, "preview"))
+	r, err := w.Store.Release(t.Context(), "feature--blog", 1)
+	w.must(err)
+	if got := r.Env["POSTGRES_URL"]; !strings.Contains(got, "/feature--blog-db") {
+		t.Errorf("the preview has %q", got)
+	}
+	w.must(w.RemovePreview(t.Context(), alice, "blog", "feature", w.out))
+	w.settled()
+	if got := slices.Sorted(maps.Keys(f.made)); !slices.Equal(got, []string{"db"}) {
+		t.Errorf("%v are left", got)
+	}
+	if all, err := w.Store.Addons(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("%v, %v", all, err)
+	}
+}

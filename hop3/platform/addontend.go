@@ -25,6 +25,9 @@ func (p *Platform) tendAddons(ctx context.Context) {
 			}
 		})
 	}
+	if err := p.openExposed(ctx); err != nil {
+		p.Logger.Error("exposing addons", zap.Error(err))
+	}
 	tend()
 	every(ctx, addonsEvery, tend)
 }

@@ -10,6 +10,7 @@ func (p *Platform) Begin() {
 	p.Go("traffic", p.sampleAll)
 	p.beginCron()
 	p.Go("previews", p.tendPreviews)
+	p.Go("backups", p.tendBackups)
 	p.Go("webhooks", p.resumeDeliveries)
 	p.Go("event log", p.tendEvents)
 	p.Go("notices", p.sendNotices)

@@ -31,6 +31,9 @@ type burst struct {
 
 const (
 	burstWindow = 10 * time.Minute
+	// cronWindow is that of cron entries: one that fails each minute does so
+	// until somebody comes.
+	cronWindow = time.Hour
 	// maxBursts is how many are told apart, of each kind.
 	maxBursts = 20
 	// others is what the rest is counted under.
@@ -79,7 +82,11 @@ func (b *bursts) ended(now time.Time, all bool) (events []hop3.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for key, one := range b.open {
-		if !all && now.Sub(one.began) < burstWindow {
+		window := burstWindow
+		if key.kind == hop3.EventCronFailed {
+			window = cronWindow
+		}
+		if !all && now.Sub(one.began) < window {
 			continue
 		}
 		delete(b.open, key)
@@ -88,6 +95,9 @@ func (b *bursts) ended(now time.Time, all bool) (events []hop3.Event) {
 		}
 		e := one.last
 		e.Data = map[string]string{"count": fmt.Sprint(one.more)}
+		if entry := one.last.Data["entry"]; entry != "" {
+			e.Data["entry"] = entry
+		}
 		e.Message = fmt.Sprintf("%d more times since %s UTC, the last time: %s", one.more, one.began.UTC().Format(time.TimeOnly), e.Message)
 		if key.of == others {
 			e.Actor, e.Source, e.App, e.Release = "", "", "", 0

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -187,9 +188,9 @@ func (p *Platform) runEntry(ctx context.Context, j *cronJob, r hop3.Release, e h
 	if closeErr := log.close(); closeErr != nil {
 		p.Logger.Warn("writing a cron run's log", zap.String("app", r.App), zap.Error(closeErr))
 	}
-	why := ""
+	why, cause := "", context.Cause(limited)
 	if err != nil {
-		why = whyEnded(err, context.Cause(limited), timeout)
+		why = whyEnded(err, cause, timeout)
 	}
 	run, err = p.Store.UpdateCronRun(context.WithoutCancel(ctx), run.ID, func(run *hop3.CronRun) error {
 		run.EndedAt, run.Exit, run.Error = p.now(), exit, why
@@ -199,8 +200,26 @@ func (p *Platform) runEntry(ctx context.Context, j *cronJob, r hop3.Release, e h
 		return err
 	}
 	p.note(j, run)
+	if (run.Exit != 0 || run.Error != "") && (cause == nil || errors.Is(cause, errTimedOut)) { // else somebody ended it
+		p.noteBurst(cronFailed(r, run), r.App+"/"+e.Name)
+	}
 	p.pruneCron(r.App)
 	return nil
+}
+
+// cronFailed is the event of a run that did not do its work.
+func cronFailed(r hop3.Release, run hop3.CronRun) hop3.Event {
+	how := run.Error
+	if how == "" {
+		how = fmt.Sprintf("exit status %d", run.Exit)
+	}
+	e := releaseEvent(context.Background(), hop3.EventCronFailed, r, "the cron entry %s of '%s' failed: %s", run.Entry, r.App, concealed(r.Env, how))
+	e.Actor = "" // who ran it by hand has an event of that
+	e.Data = map[string]string{"entry": run.Entry, "run": strconv.FormatInt(run.ID, 10)}
+	if run.Error == "" {
+		e.Data["exit"] = strconv.Itoa(run.Exit)
+	}
+	return e
 }
 
 // whyEnded says why a run has no exit code.

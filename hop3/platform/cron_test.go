@@ -287,6 +287,61 @@ func TestCron_ARunTimesOut(t *testing.T) {
 	}
 }
 
+// An entry that fails each minute is an event, and one more each hour.
+func TestCron_AFailureIsAnEvent(t *testing.T) {
+	w := newCronWorld(t, "cron: * * * * * poll all\n")
+	start := w.now().Truncate(time.Minute)
+	minute := func(n, exit int) {
+		w.turns(start.Add(time.Duration(n) * time.Minute).Format(time.DateTime))
+		w.begins("cron.1")[0].exit <- exit
+		w.settled()
+	}
+	minute(1, 0)
+	if got := w.told("cron"); got != "" {
+		t.Errorf("a run that went well is told: %s", got)
+	}
+	for n := 2; n < 62; n++ {
+		minute(n, 3)
+	}
+	const first = "cron.failed @ blog v1: the cron entry cron.1 of 'blog' failed: exit status 3"
+	if got := w.told("cron"); got != first {
+		t.Errorf("the events are\n%s", got)
+	}
+	w.happened(w.noted.bursts.ended(w.now(), false)...)
+	if got := w.told("cron"); got != first {
+		t.Errorf("before the hour is over the events are\n%s", got)
+	}
+	w.happened(w.noted.bursts.ended(w.now().Add(time.Minute), false)...)
+	got := w.told("cron")
+	if strings.Count(got, "\n") != 1 || !strings.Contains(got, "v1: 59 more times since 05:08:00 UTC, the last time: the cron entry cron.1 of 'blog' failed: exit status 3") {
+		t.Errorf("the events are\n%s", got)
+	}
+	events, err := w.Store.Events(t.Context(), hop3.EventQuery{Kind: hop3.EventCronFailed})
+	if err != nil || len(events) != 2 || events[0].Data["entry"] != "cron.1" || events[0].Data["exit"] != "3" || events[0].Data["run"] != "2" || events[1].Data["count"] != "59" {
+		t.Errorf("%+v, %v", events, err)
+	}
+}
+
+// What somebody ended did not fail; what took too long did.
+func TestCron_WhatWasEndedIsNoEvent(t *testing.T) {
+	w := newCronWorld(t, "cron: * * * * * x\n")
+	w.deploysCron(hop3.CronEntry{Name: "slow", Schedule: "* * * * *", Command: "x", Timeout: time.Millisecond})
+	w.turns("2026-03-04 05:07:00")
+	w.begins("slow")
+	if got, want := w.told("cron"), "cron.failed @ blog v2: the cron entry slow of 'blog' failed: timed out after 1ms"; got != want {
+		t.Errorf("the events are %s", got)
+	}
+	w.deploysCron(hop3.CronEntry{Name: "long", Schedule: "* * * * *", Command: "x"})
+	w.turns("2026-03-04 05:08:00")
+	w.begins("long")
+	if err := w.DestroyApp(t.Context(), alice, "blog", w.out); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.told("cron"); strings.Contains(got, "long") {
+		t.Errorf("the events are %s", got)
+	}
+}
+
 func TestCron_OnlyRunningAppsRun(t *testing.T) {
 	w := newCronWorld(t, "cron: * * * * * x\n")
 	ctx := t.Context()

@@ -156,6 +156,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	if _, err := layers.Policy(); err != nil {
 		return nil, err
 	}
+	if err := p.checkDeclaredRoutes(ctx, who, app, m.HTTP); err != nil {
+		return nil, err
+	}
 	if err := p.checkFirewall(ctx, m.WAF); err != nil {
 		return nil, err
 	}
@@ -181,7 +184,7 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 		r.Hosts = hosts
 		r.Env, r.Origins = resolved.Env, resolved.Origins
 		r.Limits, r.Scaling, r.WAF = limits, m.Scaling, m.WAF
-		r.Volumes, r.Ports, r.Static, r.Keep = m.Volumes, m.Ports, m.Static, m.Keep
+		r.Volumes, r.Ports, r.Static, r.Keep, r.Backup = m.Volumes, m.Ports, m.Static, m.Keep, m.Backup
 		return errors.Join(setLayers(r, layers), tryOnce(r, req.Canary))
 	})
 	if err != nil {

@@ -181,10 +181,24 @@ func (p *Platform) events(ctx context.Context, who Actor, q hop3.EventQuery) (fo
 
 // FollowEvents calls each with the events that Events returns, and then with
 // those that come, until ctx is done or it returns an error. With q.After it
-// begins behind that one.
+// begins behind that one. When the server ends it is a CodeUnavailable error:
+// who follows goes on with the next one.
 func (p *Platform) FollowEvents(ctx context.Context, who Actor, q hop3.EventQuery, each func(hop3.Event) error) error {
+	ctx, done := p.interruptible(ctx)
+	defer done()
+	err := p.followEvents(ctx, who, q, each)
+	if context.Cause(ctx) == errShutdown {
+		return hop3.Errorf(hop3.CodeUnavailable, "The server is shutting down. Try again in a moment.")
+	}
+	return err
+}
+
+func (p *Platform) followEvents(ctx context.Context, who Actor, q hop3.EventQuery, each func(hop3.Event) error) error {
 	for {
 		more := p.Store.Appended() // before the look: nothing falls between
+		if q.After > 0 {
+			q.Limit = defaultEvents // what the caller limits is what is before
+		}
 		events, looked, err := p.events(ctx, who, q)
 		if err != nil {
 			return err
@@ -194,9 +208,8 @@ func (p *Platform) FollowEvents(ctx context.Context, who Actor, q hop3.EventQuer
 				return err
 			}
 		}
-		q.After = max(q.After, looked)
-		q.Limit = defaultEvents
-		if len(events) == q.Limit {
+		full := q.After > 0 && len(events) == q.Limit
+		if q.After = max(q.After, looked); full {
 			continue // there may be more
 		}
 		select {

@@ -204,7 +204,7 @@ func TestFollowingEvents(t *testing.T) {
 		}
 	}
 	add(5)
-	for _, q := range []hop3.EventQuery{{Limit: 3}, {After: 2}} {
+	for _, q := range []hop3.EventQuery{{Limit: 3}, {After: 2}, {After: 2, Limit: 1}} {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		ids, written := []int64{}, false
 		stop := fmt.Errorf("enough")
@@ -228,6 +228,107 @@ func TestFollowingEvents(t *testing.T) {
 				t.Fatalf("%d follows %d", ids[i], ids[i-1])
 			}
 		}
+	}
+}
+
+// The end of a server does not wait for those who follow.
+func TestFollowingEvents_TheServerEnds(t *testing.T) {
+	w := newWorld(t)
+	w.deployed("one")
+	followed, ended := make(chan hop3.Event, 100), make(chan error, 1)
+	go func() {
+		ended <- w.FollowEvents(t.Context(), alice, hop3.EventQuery{}, func(e hop3.Event) error { followed <- e; return nil })
+	}()
+	<-followed
+	if err := w.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; hop3.CodeOf(err) != hop3.CodeUnavailable {
+		t.Error(err)
+	}
+}
+
+// A disk that is almost full is told once, and once that it is not any more.
+func TestALowDiskIsNoted(t *testing.T) {
+	w := newWorld(t)
+	look := func(needed int64, want string) {
+		t.Helper()
+		w.Settings.MinFreeSpace = needed
+		w.watchDisk(t.Context())
+		if got := w.told("disk"); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != strings.Count(want, "\n") {
+			t.Errorf("when deploys need %d bytes the events are\n%s\nwant\n%s", needed, got, want)
+		}
+	}
+	look(1, "")
+	const more = 1 << 60 // than any disk has
+	low := "disk.low @  v0: the disk is almost full: "
+	look(more, low)
+	look(more, low)
+	left, _, err := w.room()
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(int64(left.bytes*3/4), low) // enough for a deploy, and soon not any more
+	w.Settings.MinFreeSpace = 1
+	w.watchDisk(t.Context())
+	if got := w.told("disk"); !strings.Contains(got, "\ndisk.recovered @  v0: the disk has room again: ") {
+		t.Errorf("the events are\n%s", got)
+	}
+	w.Settings.MinFreeSpace = more
+	w.watchDisk(t.Context())
+	if got := w.told("disk"); strings.Count(got, "disk.low") != 2 {
+		t.Errorf("the events are\n%s", got)
+	}
+}
+
+// endingCerts say when certificates end: no real one can be 16 days old.
+type endingCerts struct {
+	fakeCerts
+	ends map[string]hop3.Certificate
+}
+
+func (c *endingCerts) Certificate(_ context.Context, host string) hop3.Certificate {
+	return c.ends[host]
+}
+
+// A certificate that ends soon is told once: one that users brought two weeks
+// before, one of an authority when it should have been renewed by then.
+func TestACertificateThatEndsIsNoted(t *testing.T) {
+	w := newWorld(t)
+	certs := &endingCerts{ends: map[string]hop3.Certificate{}}
+	w.Certs = certs
+	w.at("2026-03-04 05:06:30")
+	req := w.request("one")
+	req.Env = hop3.Env{hop3.HostName: "own.example.com acme.example.com"}
+	if _, err := w.Deploy(t.Context(), alice, req); err != nil {
+		t.Fatal(err)
+	}
+	in := func(days int) time.Time { return w.now().AddDate(0, 0, days) }
+	set := func(host string, kind string, end time.Time) {
+		certs.ends[host] = hop3.Certificate{Host: host, Kind: kind, NotAfter: end}
+	}
+	set("own.example.com", hop3.CertificateCustom, in(13))
+	set("acme.example.com", hop3.CertificateACME, in(13))
+	w.watchExpiry(t.Context())
+	want := "certificate.expiring @ blog v0: the certificate for own.example.com ends on 2026-03-17"
+	if got := w.told("certificate"); got != want {
+		t.Errorf("the events are\n%s", got)
+	}
+	w.at("2026-03-11 05:06:30") // the other one has not been renewed
+	for range 2 {
+		w.watchExpiry(t.Context())
+	}
+	want += "\ncertificate.expiring @ blog v0: the certificate for acme.example.com ends on 2026-03-17"
+	if got := w.told("certificate"); got != want {
+		t.Errorf("the events are\n%s", got)
+	}
+	set("own.example.com", hop3.CertificateCustom, in(90))
+	set("acme.example.com", hop3.CertificateACME, in(5)) // another one, which ends soon too
+	w.at("2026-03-11 06:07:30")
+	w.watchExpiry(t.Context())
+	want += "\ncertificate.expiring @ blog v0: the certificate for acme.example.com ends on 2026-03-16"
+	if got := w.told("certificate"); got != want {
+		t.Errorf("the events are\n%s", got)
 	}
 }
 

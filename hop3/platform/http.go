@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -198,6 +199,40 @@ func (p *Platform) checkRoutes(ctx context.Context, who Actor, name string, sett
 		}
 	}
 	return nil
+}
+
+// checkDeclaredRoutes refuses the routes of a manifest that the live release does
+// not have, and that lead to apps which who deploys may not see: behind the
+// routes, their visitors would be theirs. A webhook sees no other app.
+func (p *Platform) checkDeclaredRoutes(ctx context.Context, who Actor, app hop3.App, declared hop3.HTTPSettings) error {
+	policy, err := declared.Policy()
+	if err != nil || policy == nil || len(policy.Routes) == 0 {
+		return err
+	}
+	var had []hop3.HTTPRoute
+	if app.Live != 0 {
+		live, err := p.Store.Release(ctx, app.Name, app.Live)
+		if err != nil {
+			return err
+		}
+		if live.HTTP != nil {
+			had = live.HTTP.Routes
+		}
+	}
+	var refused []error
+	for _, route := range policy.Routes {
+		switch err := p.may(ctx, who, route.App, hop3.RoleViewer); {
+		case route.App == app.Name:
+			refused = append(refused, hop3.Errorf(hop3.CodeInvalid, "the path %s of '%s' cannot be routed to '%s' itself", route.Prefix, app.Name, app.Name))
+		case err == nil, slices.ContainsFunc(had, func(h hop3.HTTPRoute) bool { return h.Prefix == route.Prefix && h.App == route.App }):
+		case hop3.CodeOf(err) != hop3.CodeNotFound:
+			return err
+		default:
+			refused = append(refused, hop3.Errorf(hop3.CodeNotFound, "The path %s is to be routed to the app '%s', which is not there, or not for %s to see.", route.Prefix, route.App, cmp.Or(who.Username, "you")).
+				WithHint("Deploy that app first, or ask who may use it: `hop3 app grant --app %s`.", route.App))
+		}
+	}
+	return errors.Join(refused...)
 }
 
 // SetMaintenance closes an app to visitors, or opens it with nil. It is the

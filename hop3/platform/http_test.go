@@ -1,7 +1,12 @@
 package platform
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +66,67 @@ func TestHTTP_ByCommand(t *testing.T) {
 }
 
 // When the new release does not come up, the settings are as before.
+// routedSource is an app whose manifest routes paths to other apps.
+type routedSource struct {
+	fakeSource
+	routes string
+}
+
+func (s routedSource) CheckOut(ctx context.Context, dir string) error {
+	return errors.Join(s.fakeSource.CheckOut(ctx, dir), os.WriteFile(filepath.Join(dir, "hop3.toml"), []byte(s.routes), 0o644))
+}
+
+// Who deploys cannot have their visitors served by an app that they may not see.
+func TestHTTP_RoutesOfAManifest(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	root := Actor{Username: "root", Admin: true}
+	if err := w.CreateTeam(ctx, root, "theirs"); err != nil {
+		t.Fatal(err)
+	}
+	for _, app := range []string{"ours", "secret"} {
+		if _, err := w.CreateApp(ctx, root, app); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Store.TransferApp(ctx, "secret", "theirs"); err != nil {
+		t.Fatal(err)
+	}
+	deploy := func(who Actor, routes ...string) error {
+		var text strings.Builder
+		for i, app := range routes {
+			fmt.Fprintf(&text, "[[http.route]]\npath = \"/r%d\"\napp = %q\n", i, app)
+		}
+		req := w.request("one")
+		req.Source = routedSource{fakeSource{"one"}, text.String()}
+		_, err := w.Deploy(ctx, who, req)
+		return err
+	}
+	if err := deploy(alice, "ours"); err != nil {
+		t.Fatal(err)
+	}
+	hidden, missing := deploy(alice, "ours", "secret"), deploy(alice, "ours", "nosuch")
+	if hop3.CodeOf(hidden) != hop3.CodeNotFound || strings.ReplaceAll(hop3.MessageOf(hidden), "secret", "nosuch") != hop3.MessageOf(missing) {
+		t.Errorf("one that alice may not see: %v; one that is not there: %v", hidden, missing)
+	}
+	if err := deploy(alice, "blog", "secret", "nosuch"); err == nil || !strings.Contains(err.Error(), "itself") || !strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "nosuch") {
+		t.Errorf("three mistakes: %v", err)
+	}
+	w.serves(1)
+	if err := deploy(root, "ours", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	// What was allowed once goes on, also for who is only told by a git host.
+	for _, who := range []Actor{alice, {Username: "webhook", app: "blog"}} {
+		if err := deploy(who, "ours", "secret"); err != nil {
+			t.Errorf("%s: %v", who.Username, err)
+		}
+		if err := deploy(who, "secret", "ours"); who.app != "" && err == nil {
+			t.Errorf("%s makes routes", who.Username)
+		}
+	}
+}
+
 func TestHTTP_ThatDoesNotComeUp(t *testing.T) {
 	w := newWorld(t)
 	w.deployed("1")

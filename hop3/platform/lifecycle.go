@@ -92,6 +92,32 @@ func (p *Platform) StopApp(ctx context.Context, who Actor, name string, out hop3
 	return p.transition(ctx, name, hop3.StateStopped, "", releaseEvent(ctx, hop3.EventAppStopped, live, "'%s' was stopped", name))
 }
 
+// pause stops what runs of an app that is locked, without saying so in the
+// database: a start of the server, and resume, bring it up again.
+func (p *Platform) pause(ctx context.Context, live hop3.Release) (resume func() error, err error) {
+	unlock, err := p.lockRunning(ctx, live.App)
+	if err != nil {
+		return func() error { return nil }, err
+	}
+	defer unlock()
+	ctx = context.WithoutCancel(ctx)
+	resume = func() error {
+		unlock, err := p.lockRunning(ctx, live.App)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		return p.bringUp(ctx, live)
+	}
+	if err := p.rest(ctx, live, hop3.RouteStopped); err != nil {
+		return resume, err
+	}
+	drain, cancel := context.WithTimeout(ctx, p.Settings.StopGrace)
+	defer cancel()
+	_ = p.Proxy.Drain(drain, live.ID()) // as in StopApp
+	return resume, p.Runtime.Stop(ctx, live.ID(), p.Settings.StopGrace)
+}
+
 // RestartApp puts a fresh release of the same artifact, with the environment
 // of now, in place of the live one, without dropping a request.
 func (p *Platform) RestartApp(ctx context.Context, who Actor, name string, out hop3.Output) error {
@@ -154,6 +180,11 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	if err := p.Files.Rename(p.appDir(name), grave); err != nil {
 		return fmt.Errorf("removing the files: %w", err)
 	}
+	if app.Preview == nil {
+		p.tellKept(ctx, name, out)
+	} else if err := p.retireOwnAddons(ctx, name); err != nil {
+		return errors.Join(err, p.Files.Rename(grave, p.appDir(name)))
+	}
 	destroyed := event(ctx, hop3.EventAppDestroyed, name, "'%s' was destroyed", name)
 	err = p.Store.DeleteApp(ctx, name, destroyed)
 	if hop3.IsDiskFull(err) {
@@ -165,6 +196,9 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	}
 	if err != nil {
 		return errors.Join(err, p.Files.Rename(grave, p.appDir(name)))
+	}
+	if app.Preview != nil {
+		p.unprovision(ctx, name)
 	}
 	return errors.Join(p.Certs.ForgetApp(name), p.forgetFirewall(name), p.forgetFailures(name), p.Files.Remove(grave))
 }

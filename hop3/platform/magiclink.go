@@ -27,8 +27,10 @@ func (p *Platform) MagicLink(ctx context.Context, who Actor, username string) (s
 }
 
 // RedeemMagicLink returns a token of the user that a magic link is for, the
-// first time. Whatever is wrong, the error is the same CodeUnauthorized one.
-func (p *Platform) RedeemMagicLink(ctx context.Context, source, link string) (string, error) {
+// first time; of one who has a second factor with a code of that, and without
+// one it returns ErrCodeNeeded and the link stays good. Whatever else is wrong,
+// the error is the same CodeUnauthorized one.
+func (p *Platform) RedeemMagicLink(ctx context.Context, source, link, code string) (string, error) {
 	if !p.Auth.Allow(source) {
 		return "", tooManyAttempts()
 	}
@@ -43,8 +45,18 @@ func (p *Platform) RedeemMagicLink(ctx context.Context, source, link string) (st
 	if err != nil && hop3.CodeOf(err) != hop3.CodeNotFound {
 		return "", err
 	}
-	if err != nil || !u.Active || !issuedTo(t, u) {
+	if err != nil || !u.Active || !issuedTo(t, u) || !u.Holds(t) {
 		return "", refused
+	}
+	used, err := p.Store.TokenRevoked(ctx, t.ID)
+	if err != nil {
+		return "", err
+	}
+	if used {
+		return "", refused
+	}
+	if err := p.proveSecondFactor(ctx, source, u, code); err != nil {
+		return "", err
 	}
 	// Of several who come at once, the database lets one through.
 	first, err := p.Store.UseToken(ctx, t.ID, t.Expires)
@@ -58,6 +70,34 @@ func (p *Platform) RedeemMagicLink(ctx context.Context, source, link string) (st
 		return "", err
 	}
 	return p.Auth.IssueToken(u)
+}
+
+// proveSecondFactor takes a code of a user who has a second factor; others need
+// none. See ErrCodeNeeded.
+func (p *Platform) proveSecondFactor(ctx context.Context, source string, u hop3.User, code string) error {
+	if !u.SecondFactor.Required() {
+		return nil
+	}
+	if code == "" {
+		return ErrCodeNeeded
+	}
+	if !p.Auth.AllowAccount(u.Username) {
+		return tooManyAttempts()
+	}
+	_, err := p.Store.UpdateUser(ctx, u.Username, func(u *hop3.User) error {
+		if u.SecondFactor.Required() && !p.Auth.TakeCode(u.SecondFactor, code) {
+			return codeRefused()
+		}
+		return nil
+	})
+	if hop3.CodeOf(err) == hop3.CodeUnauthorized {
+		p.noteBurst(userEvent(ctx, hop3.EventLoginFailed, u.Username, "wrong code for %s", u.Username), source)
+	}
+	return err
+}
+
+func codeRefused() error {
+	return hop3.Errorf(hop3.CodeUnauthorized, "The code is not right, or was used before.")
 }
 
 func linkUsed(ctx context.Context, u hop3.User) hop3.Event {

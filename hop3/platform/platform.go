@@ -36,12 +36,21 @@ type Platform struct {
 	Failures Failures // nil: no request that failed is remembered
 	// Providers are those of addons, in the order of their types.
 	Providers []hop3.AddonProvider
-	Logger    *zap.Logger
-	Settings  Settings
+	// Exposer lets the network reach addons; nil: nothing does.
+	Exposer  Exposer
+	Logger   *zap.Logger
+	Settings Settings
+
+	Backups Backups // nil makes none
+	// CopyDatabase writes a copy of the server's own database to a new file.
+	CopyDatabase func(ctx context.Context, file string) error
 
 	locks locks
-	queue queue
-	tasks tasks
+	// backupLocks keep two from working on one backup, by its ID.
+	backupLocks locks
+	overdue     overdue
+	queue       queue
+	tasks       tasks
 
 	changes changes
 
@@ -99,11 +108,19 @@ type Settings struct {
 	// EventsKeep is how long events are kept, EventsMax how many; 0 for all.
 	EventsKeep time.Duration
 	EventsMax  int
+	// BackupsKeep is how many backups by an app's schedule are kept, where the
+	// app does not say.
+	BackupsKeep int
+	// BackupSchedule is when the server's own database is backed up, as cron
+	// has it, in UTC; "" for never by itself.
+	BackupSchedule string
 	// ServerPorts are the server's own ports by name, AppPorts the first and
 	// the last that $PORT can be.
 	ServerPorts map[int]string
 	AppPorts    [2]int
-	PortsStrict bool // refuse ports whose source nobody enforces
+	// ExposeSource is who may reach an exposed addon when nobody says.
+	ExposeSource string
+	PortsStrict  bool // refuse ports whose source nobody enforces
 	// NotIsolated says why apps are not isolated; nil when they are.
 	NotIsolated error
 }
@@ -169,6 +186,7 @@ type Store interface {
 	EventLog
 	Notices
 	AddonStore
+	BackupRows
 
 	Networks(ctx context.Context) ([]hop3.Network, error) // ordered by name
 	// SetNetwork stores a network, in place of the one of this name.

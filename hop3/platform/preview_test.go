@@ -28,7 +28,12 @@ func (w *world) pushed(branch, to string, moves bool, options ...string) error {
 	err = push.PreReceive(w.t.Context(), hop3.Push{
 		Updates: []hop3.RefMove{{Name: ref, Old: old, New: to}},
 		Options: options,
-		Commit:  func(_ context.Context, hash string) (hop3.Source, error) { return fakeSource{hash}, nil },
+		Commit: func(_ context.Context, hash string) (hop3.Source, error) {
+			if w.repos.toml != "" {
+				return withFile{fakeSource{hash}, "hop3.toml", w.repos.toml}, nil
+			}
+			return fakeSource{hash}, nil
+		},
 	})
 	if err == nil && moves {
 		w.repos.refs[ref] = to

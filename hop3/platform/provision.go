@@ -2,6 +2,8 @@ package platform
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,9 +19,9 @@ func (p *Platform) provision(ctx context.Context, who Actor, app hop3.App, reque
 	for _, req := range requests {
 		req.Type = addonType(req.Type)
 		if req.Name == "" {
-			req.Name = app.Name + "-" + req.Type
+			req.Name = ownAddonName(app.Name, req.Type)
 		} else if app.Preview != nil {
-			req.Name = app.Name + "-" + req.Name // never its parent's data
+			req.Name = ownAddonName(app.Name, req.Name) // never its parent's data
 		}
 		if err := p.provisionOne(ctx, who, app, req, out); err != nil {
 			return fmt.Errorf("[[addons]] %s '%s': %w", req.Type, req.Name, err)
@@ -28,11 +30,26 @@ func (p *Platform) provision(ctx context.Context, who Actor, app hop3.App, reque
 	return nil
 }
 
+// ownAddonName is the name of an addon that an app has for itself. Where that is
+// longer than a name can be, what is cut off is told apart by its hash.
+func ownAddonName(app, suffix string) string {
+	const most = 63
+	name := app + "-" + suffix
+	if len(name) <= most {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return name[:most-9] + "-" + hex.EncodeToString(sum[:4])
+}
+
 func (p *Platform) provisionOne(ctx context.Context, who Actor, app hop3.App, req hop3.AddonRequest, out hop3.Output) error {
 	id := hop3.AddonID{Type: req.Type, Name: req.Name}
 	list, err := p.Store.AttachmentsOf(ctx, app.Name)
 	if err != nil {
 		return err
+	}
+	if !attachedTo(list, id, app.Name) && restoredFor(list, req) {
+		return nil
 	}
 	a, created, err := p.makeAddon(ctx, req, hop3.Addon{Team: app.Team, CreatedBy: who.Username, App: app.Name}, out)
 	if err != nil && a.Status != hop3.AddonReady {

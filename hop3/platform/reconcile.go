@@ -32,6 +32,12 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err := p.Files.Remove(p.plansDir()); err != nil { // of a server that was killed
 		p.Logger.Warn("removing the files of plans", zap.Error(err))
 	}
+	if err := p.settleBackups(ctx); err != nil {
+		p.Logger.Error("settling backups", zap.Error(err)) // apps come first
+	}
+	if apps, err = p.Store.Apps(ctx); err != nil {
+		return fmt.Errorf("reading the apps: %w", err)
+	}
 	p.keepApps(ctx, apps)
 	left, err := p.Runtime.Releases(ctx)
 	if err != nil {

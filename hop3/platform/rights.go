@@ -42,6 +42,8 @@ type Actor struct {
 	Scope *hop3.Scope
 	// Source is the address they come from; see hop3.Event.
 	Source string
+	// Login is the ID of the login's token that they came with; "" for none.
+	Login string
 
 	app string // not a user, but this app: it may deploy itself
 }

@@ -44,7 +44,7 @@ func (p *Platform) EnableSecondFactor(ctx context.Context, who Actor) (secret, u
 }
 
 // ConfirmSecondFactor makes the second factor count, once a code has shown that
-// the telephone has it, and returns the recovery codes, which are kept nowhere.
+// the telephone has it, ends the logins that came without, and returns the recovery codes, which are kept nowhere.
 func (p *Platform) ConfirmSecondFactor(ctx context.Context, who Actor, code string) (recovery []string, err error) {
 	if err := ownAccount(who, who.Username); err != nil {
 		return nil, err
@@ -62,17 +62,20 @@ func (p *Platform) ConfirmSecondFactor(ctx context.Context, who Actor, code stri
 			return hop3.Errorf(hop3.CodeInvalid, "The code is not right.").WithHint("Is the clock of your telephone right?")
 		}
 		u.SecondFactor.Confirmed = true
+		endLogins(u, who)
 		recovery = p.Auth.NewRecoveryCodes(u.SecondFactor)
 		return nil
 	}, userEvent(asked(ctx, who), hop3.EventUserChanged, who.Username, "%s has a second factor", who.Username))
 	if err == nil {
+		p.evict(who.Username)
 		p.Logger.Info("second factor enabled", zap.String("user", who.Username))
 	}
 	return recovery, err
 }
 
 // DisableSecondFactor takes a second factor away: of the actor's own account
-// with a code, of another's as an administrator, without.
+// with a code, of another's as an administrator, without. It ends the user's
+// logins, but for the actor's own.
 func (p *Platform) DisableSecondFactor(ctx context.Context, who Actor, username, code string) error {
 	if err := ownAccount(who, username); err != nil {
 		return err
@@ -89,9 +92,11 @@ func (p *Platform) DisableSecondFactor(ctx context.Context, who Actor, username,
 			return hop3.Errorf(hop3.CodeInvalid, "The code is not right, or was used before.")
 		}
 		u.SecondFactor = nil
+		endLogins(u, who)
 		return nil
 	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "%s has no second factor any more", username))
 	if err == nil {
+		p.evict(username)
 		p.Logger.Info("second factor disabled", zap.String("user", username), zap.String("by", who.Username))
 	}
 	return err

@@ -99,6 +99,17 @@ func (p *Platform) RevokeToken(ctx context.Context, who Actor, username, name st
 	return nil
 }
 
+// RevokeTokens ends all tokens that a user made.
+func (p *Platform) RevokeTokens(ctx context.Context, who Actor, username string) error {
+	tokens, err := p.APITokens(ctx, who, username)
+	for _, t := range tokens {
+		if err == nil {
+			err = p.RevokeToken(ctx, who, username, t.Name)
+		}
+	}
+	return err
+}
+
 // useToken returns the scope of a named token as it is stored, and notes now
 // and then that it is used. One that is not stored any more was revoked.
 func (p *Platform) useToken(ctx context.Context, t Token) (hop3.Scope, error) {

@@ -66,9 +66,9 @@ func (p *Platform) checkClaims(ctx context.Context, app string, hosts []string) 
 	return nil
 }
 
-// shownURL returns an address as people are told it: that of a host in another
+// ShownURL returns an address as people are told it: that of a host in another
 // script has its name behind it.
-func shownURL(url string) string {
+func ShownURL(url string) string {
 	_, host, _ := strings.Cut(url, "://")
 	host, _, _ = strings.Cut(host, ":")
 	if name := idn.Unicode(host); name != host {

@@ -33,7 +33,7 @@ func (p *Platform) Login(ctx context.Context, source, username, password, code s
 	}
 	u, err = p.noteLogin(ctx, username, func(u *hop3.User) error {
 		if u.SecondFactor.Required() && !p.Auth.TakeCode(u.SecondFactor, code) {
-			return hop3.Errorf(hop3.CodeUnauthorized, "The code is not right, or was used before.")
+			return codeRefused()
 		}
 		return nil
 	}, loginSucceeded(ctx, u))
@@ -82,7 +82,7 @@ func (p *Platform) Authenticate(ctx context.Context, token string) (hop3.User, T
 	switch {
 	case err != nil && hop3.CodeOf(err) != hop3.CodeNotFound:
 		return hop3.User{}, Token{}, err
-	case err != nil, revoked, !u.Active, !issuedTo(t, u):
+	case err != nil, revoked, !u.Active, !issuedTo(t, u), !u.Holds(t):
 		return hop3.User{}, Token{}, hop3.Errorf(hop3.CodeUnauthorized, "The token is not valid any more.").
 			WithHint("Use 'hop3 login' to get a new one.")
 	}
@@ -214,7 +214,8 @@ func (p *Platform) RemoveUser(ctx context.Context, who Actor, username string) e
 	return p.Store.DeleteUser(ctx, username, userEvent(asked(ctx, who), hop3.EventUserRemoved, username, "the account %s was deleted", username))
 }
 
-// SetPassword changes a user's password.
+// SetPassword changes a user's password and ends their logins, but for the
+// actor's own.
 func (p *Platform) SetPassword(ctx context.Context, who Actor, username, password string) error {
 	if err := ownAccount(who, username); err != nil {
 		return err
@@ -225,8 +226,12 @@ func (p *Platform) SetPassword(ctx context.Context, who Actor, username, passwor
 	}
 	_, err = p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.PasswordHash = hash
+		endLogins(u, who)
 		return nil
 	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "the password of %s was changed", username))
+	if err == nil {
+		p.evict(username)
+	}
 	return err
 }
 
@@ -251,7 +256,7 @@ func (p *Platform) SetAdmin(ctx context.Context, who Actor, username string, adm
 }
 
 // SetActive enables or disables an account. A disabled user's tokens and keys
-// stop working at once. Nobody disables their own.
+// stop working at once, and logins are over for good. Nobody disables their own.
 func (p *Platform) SetActive(ctx context.Context, who Actor, username string, active bool) error {
 	if err := otherOnly(who, username, "enable or disable"); err != nil {
 		return err
@@ -260,10 +265,22 @@ func (p *Platform) SetActive(ctx context.Context, who Actor, username string, ac
 		defer p.evict(username)
 	}
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
-		u.Active = active
+		if u.Active = active; !active {
+			u.EndLogins("")
+		}
 		return nil
 	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "%s was %s", username, map[bool]string{true: "enabled", false: "disabled"}[active]))
 	return err
+}
+
+// endLogins ends a user's logins, but for the one by which they ask for it
+// themselves.
+func endLogins(u *hop3.User, who Actor) {
+	kept := ""
+	if who.Username == u.Username {
+		kept = who.Login
+	}
+	u.EndLogins(kept)
 }
 
 func adminOnly(who Actor) error {

@@ -278,6 +278,7 @@ func (*fakeProxy) Drain(context.Context, hop3.ReleaseID) error { return nil }
 type fakeRepos struct {
 	refs                  map[string]string
 	elsewhere             string // what Fetch finds
+	toml                  string // the hop3.toml of what is pushed; "" for none
 	fetchFails, moveFails error
 }
 

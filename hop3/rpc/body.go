@@ -68,7 +68,13 @@ func readRequest(body io.Reader, limit int64, uploads Uploads) (req request, err
 		if syntax := new(json.SyntaxError); errors.As(err, &syntax) || !json.Valid(s.rest.Bytes()) {
 			return req, hop3.Errorf(codeParse, "The request is not valid JSON.")
 		}
+		if bytes.HasPrefix(bytes.TrimSpace(s.rest.Bytes()), []byte("[")) { // no client sends any, and each call has its own body, rights and end
+			return req, hop3.Errorf(codeBadRequest, "Batches of calls are not taken: send one call at a time.")
+		}
 		return req, hop3.Errorf(codeBadRequest, "The request is not a JSON-RPC call.")
+	}
+	if !isID(got.ID) {
+		return req, hop3.Errorf(codeBadRequest, "The id of a call is a string, a number or null.")
 	}
 	req.Version, req.Method, req.ID = got.Version, got.Method, got.ID
 	switch {
@@ -83,6 +89,11 @@ func readRequest(body io.Reader, limit int64, uploads Uploads) (req request, err
 	}
 	req.upload = s.upload
 	return req, nil
+}
+
+// isID reports whether a valid JSON value, or none, may be a call's id.
+func isID(value json.RawMessage) bool {
+	return len(value) == 0 || !bytes.ContainsAny(value[:1], "{[tf")
 }
 
 // splitter takes the archive out of a request while it comes in: as JSON, 200

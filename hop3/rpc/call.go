@@ -21,8 +21,9 @@ import (
 // Strangers may send enough for a password, not an archive.
 const maxStrangerBody = 1 << 20
 
-// defaultID answers requests without an id.
-var defaultID = json.RawMessage("1")
+// defaultID answers requests without an id, unknownID those whose id could not
+// be read (JSON-RPC 2.0, section 5).
+var defaultID, unknownID = json.RawMessage("1"), json.RawMessage("null")
 
 // discover is the method that describes the others (OpenRPC, "Service
 // Discovery Method").
@@ -45,6 +46,9 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 		err = hop3.Errorf(hop3.CodeUnauthorized, "Authentication required. Use 'hop3 auth login' to authenticate.")
 	}
 	if err != nil {
+		if len(req.ID) == 0 && hop3.CodeOf(err) != hop3.CodeUnauthorized {
+			req.ID = unknownID
+		}
 		h.answer(w, r, req.ID, nil, err)
 		return
 	}
@@ -165,7 +169,7 @@ func WireError(err error) *api.Error {
 		e.Data.Hint = h.Hint
 	}
 	if m := new(command.Mistake); errors.As(err, &m) {
-		e.Data.Typed, e.Data.Candidates = m.Typed, m.Candidates
+		e.Data.Typed, e.Data.Candidates = printable(m.Typed), m.Candidates
 	}
 	return e
 }

@@ -27,7 +27,7 @@ import (
 // test looks at, with the reason.
 var reads = map[string]string{
 	"app build-logs": "reads", "app check": "asks the app", "app list": "reads", "app logs": "reads", "app ping": "asks the app", "app status": "reads",
-	"auth whoami": "reads", "canary status": "reads", "cert list": "reads", "config": "answers a text", "config check": "reads", "config migrate procfile": "answers a text",
+	"auth whoami": "reads", "backup list": "reads", "backup show": "reads", "canary status": "reads", "cert list": "reads", "config": "answers a text", "config check": "reads", "config migrate procfile": "answers a text",
 	"config schema": "reads", "cron list": "reads", "cron logs": "reads", "diff": "reads", "domain list": "reads", "env live": "reads",
 	"env show": "reads; with --show-secrets it is app.revealed, as env get is", "events": "reads", "events kinds": "reads", "events verify": "reads", "git setup": "answers a text",
 	"help": "reads", "help commands": "reads", "http show": "reads", "key list": "reads", "notify list": "reads", "plugin list": "reads", "port list": "reads", "preview list": "reads",
@@ -39,6 +39,7 @@ var reads = map[string]string{
 	"addon create": "needs a service: TestAddons_LeaveEvents of platform", "addon destroy": "the same", "addon attach": "the same", "addon detach": "the same",
 	"addon promote": "the same", "addon rotate": "the same", "addon endpoint": "the same",
 	"app debug": "reads", "app sbom": "reads", "plan": "only says what deploy would do", "app tunnel": "only at a console: the story plan of tests", "addon tunnel": "the same, as addon endpoint",
+	"addon expose": "the same: the story of addons in tests", "addon unexpose": "the same",
 
 	"app access": "reads", "team list": "reads", "team show": "reads", "token list": "reads", "token show": "reads", "top": "reads", "why": "reads",
 
@@ -100,7 +101,7 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 		{"app destroy --app other -y", hop3.EventAppDestroyed, 0},
 		{"deploy --app blog", hop3.EventDeploySucceeded, 0},
 		{"redeploy --app blog", "", 8}, // an upload: its source is not kept
-		{"app upgrade --app blog", "", 8},
+		{"app upgrade --app blog --no-backup", "", 8},
 		{"app restart --app blog", hop3.EventAppRestarted, 0},
 		{"app run --app blog true", hop3.EventAppRan, 0},
 		{"cron run --app blog night", hop3.EventCronRun, 0},
@@ -217,6 +218,30 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 		command.Console{Stdin: strings.NewReader("exit\n"), Stdout: &out, Stderr: &errs})
 	must(t, err)
 	w.event(t, before, hop3.EventAppRan, "app shell")
+
+	saved, err := w.platform.CreateBackup(t.Context(), host, platform.BackupRequest{App: "blog"})
+	must(t, err)
+	elsewhere := filepath.Join(t.TempDir(), saved.ID)
+	must(t, os.CopyFS(elsewhere, os.DirFS(saved.Dir)))
+	for _, step := range []struct {
+		args string
+		kind hop3.EventKind
+	}{
+		{"backup create --app blog", hop3.EventBackupCreated},
+		{"backup verify " + saved.ID, hop3.EventBackupVerified},
+		{"backup restore --target-app copy " + saved.ID, hop3.EventBackupRestored},
+		{"backup destroy -y " + saved.ID, hop3.EventBackupDestroyed},
+		{"backup register " + elsewhere, hop3.EventBackupCreated},
+		{"backup platform", hop3.EventBackupCreated},
+	} {
+		before := w.lastEvent()
+		if code, out, errs := w.hop3(dir, strings.Fields(step.args)...); code != 0 {
+			t.Errorf("hop3 %s: exit %d\n%s%s", step.args, code, out, errs)
+			continue
+		}
+		seen[step.args] = true
+		w.event(t, before, step.kind, step.args)
+	}
 
 	// All of the table was walked.
 	for _, name := range w.handler.Commands.Names() {

@@ -8,7 +8,6 @@ import (
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/command"
-	"github.com/abilian/hop3/hop3/platform"
 )
 
 // followEvents streams what happens until the client leaves. The query has the
@@ -23,7 +22,8 @@ func (h *Handler) followEvents(w http.ResponseWriter, r *http.Request, id identi
 	if last, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil && last > 0 {
 		q.After = last
 	}
-	who := platform.Actor{Username: id.user.Username, Admin: id.user.Admin, Source: id.address}
+	who := id.actor()
+	who.Source = id.address
 	if _, err := h.Platform.Events(r.Context(), who, hop3.EventQuery{App: q.App, Limit: 1}); err != nil {
 		h.fail(w, r, err)
 		return
@@ -40,6 +40,9 @@ func (h *Handler) followEvents(w http.ResponseWriter, r *http.Request, id identi
 	err = h.Platform.FollowEvents(ctx, who, q, func(e hop3.Event) error {
 		return out.send(api.EventEvent, int(e.ID), api.EventOf(e))
 	})
+	if hop3.CodeOf(err) == hop3.CodeUnavailable {
+		return // without a word of an end: the next server goes on
+	}
 	if err != nil && ctx.Err() == nil {
 		h.log(r, err)
 		_ = out.send(api.EventComplete, -1, api.CompleteEvent{Error: hop3.MessageOf(err)}) // the last word, heard or not

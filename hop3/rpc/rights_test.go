@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/cli"
+	"github.com/abilian/hop3/hop3/command"
 	"github.com/abilian/hop3/hop3/platform"
 )
 
@@ -41,10 +43,10 @@ func (w *world) texts(token string, args ...string) []string {
 	return append(all, "") // a table has no text
 }
 
-// says checks that an answer begins with a text.
+// says checks that an answer has a text in it.
 func (w *world) says(want, token string, args ...string) {
 	w.t.Helper()
-	if got := w.texts(token, args...)[0]; !strings.HasPrefix(got, want) {
+	if got := w.texts(token, args...)[0]; !strings.Contains(got, want) {
 		w.t.Errorf("%v: %q, want %q", args, got, want)
 	}
 }
@@ -98,6 +100,18 @@ func totp(t *testing.T, secret string) string {
 	must(t, binary.Write(mac, binary.BigEndian, time.Now().Unix()/30))
 	sum := mac.Sum(nil)
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&0x7fffffff%1_000_000)
+}
+
+// secondFactor gives the user of a token a second factor, and returns its
+// recovery codes.
+func (w *world) secondFactor(token string) []string {
+	w.t.Helper()
+	secret, _ := strings.CutPrefix(w.texts(token, "auth", "totp", "enable")[0], "Secret: ")
+	answers := w.texts(token, "auth", "totp", "confirm", totp(w.t, secret))
+	if len(answers) < 2 {
+		w.t.Fatal(answers)
+	}
+	return strings.Fields(answers[1])
 }
 
 func TestTheSecondFactor(t *testing.T) {
@@ -190,6 +204,67 @@ func TestMagicLinks(t *testing.T) {
 	}
 }
 
+// Whoever changes a password, or a second factor, ends the logins of before, not
+// the tokens with a name; and they keep the login they do it with.
+func TestLoginsEnd(t *testing.T) {
+	w := newWorld(t)
+	w.server.Config.Handler = fromElsewhere{w.handler}
+	named := w.texts(w.user, "token", "create", "ci")
+	ci := named[slices.IndexFunc(named, func(s string) bool { return strings.HasPrefix(s, "eyJ") })]
+	login := func() string { return w.texts("", "auth", "get-token", "alice", password)[0] }
+	holds := func(what, token string, want bool) {
+		t.Helper()
+		if status, answer := w.post(token, request("whoami")); (status == http.StatusOK) != want {
+			t.Errorf("%s: status %d, %s", what, status, answer)
+		}
+	}
+	link := w.texts(w.admin, "auth", "magic-link", "alice")[0]
+	w.says("changed", w.admin, "user", "set-password", "alice", password)
+	holds("a login of before", w.user, false)
+	holds("a named token", ci, true)
+	holds("the administrator's own", w.admin, true)
+	w.says("The link is not valid", "", "auth", "redeem", link)
+
+	mine, other := login(), login()
+	holds("a login of after, at once", mine, true)
+	u, token, err := w.platform.Authenticate(t.Context(), mine)
+	must(t, err)
+	must(t, w.platform.SetPassword(t.Context(), command.ActorOf(u, token), "alice", password))
+	holds("that which changed the password", mine, true)
+	holds("another one", other, false)
+
+	other = login()
+	w.secondFactor(mine)
+	holds("that which set up the second factor", mine, true)
+	holds("one without the second factor", other, false)
+	w.says("A password is enough", w.admin, "auth", "totp", "disable", "--user", "alice")
+	holds("one with the second factor that was taken away", mine, false)
+
+	mine = login()
+	w.says("disabled", w.admin, "user", "disable", "alice")
+	holds("a disabled user's login", mine, false)
+	holds("a disabled user's token", ci, false)
+	w.says("enabled", w.admin, "user", "enable", "alice")
+	holds("a login of before", mine, false)
+	holds("a token, enabled again", ci, true)
+	w.says("changed", w.admin, "user", "set-password", "alice", password, "--tokens")
+	holds("a token, when it was asked to end", ci, false)
+}
+
+// A link does not get around the second factor, and stays good until somebody
+// has that.
+func TestALinkAsksForTheSecondFactor(t *testing.T) {
+	w := newWorld(t)
+	w.server.Config.Handler = fromElsewhere{w.handler}
+	recovery := w.secondFactor(w.user)
+	link := w.texts(w.admin, "auth", "magic-link", "alice")[0]
+	w.says(api.CodeNeeded, "", "auth", "redeem", link)
+	w.says("The code is not right", "", "auth", "redeem", link, "000000")
+	w.says("eyJ", "", "auth", "redeem", link, recovery[0])
+	w.says("used before", "", "auth", "redeem", link, recovery[1])
+	w.says("The code is not right", "", "auth", "redeem", w.texts(w.admin, "auth", "magic-link", "alice")[0], recovery[0])
+}
+
 // Who loses rights loses what is open, too.
 func TestStreamsEndWithRights(t *testing.T) {
 	w := deployed(t)
@@ -219,5 +294,35 @@ func TestStreamsEndWithRights(t *testing.T) {
 		}
 		resp.Body.Close()
 		cancel()
+	}
+}
+
+// A token that was narrowed does not follow what its owner may see.
+func TestANarrowedTokenFollowsItsEventsOnly(t *testing.T) {
+	w := newWorld(t)
+	alice := platform.Actor{Username: "alice"}
+	for _, app := range []string{"blog", "shop"} {
+		_, err := w.platform.CreateApp(t.Context(), alice, app)
+		must(t, err)
+	}
+	token := w.texts(w.admin, "token", "create", "ci", "--scope", "app:blog")[0]
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+"/api/events?lines=100", nil)
+	must(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	must(t, err)
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	blogs := 0
+	for lines.Scan() && !strings.Contains(lines.Text(), "token.issued") {
+		if strings.Contains(lines.Text(), `"app":"shop"`) {
+			t.Errorf("it is told %s", lines.Text())
+		}
+		if strings.Contains(lines.Text(), `"app":"blog"`) {
+			blogs++
+		}
+	}
+	if blogs == 0 {
+		t.Error("it is not told of its own app")
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/auth"
+	"github.com/abilian/hop3/hop3/backup"
 	"github.com/abilian/hop3/hop3/certs"
 	"github.com/abilian/hop3/hop3/cli"
 	"github.com/abilian/hop3/hop3/command"
@@ -57,11 +58,15 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	keys, err := auth.New(bytes.Repeat([]byte("k"), auth.MinSecret), 0)
 	must(t, err)
+	backups, err := backup.Open(backup.Options{Dir: filepath.Join(home, "backups"), Version: "1.2.3"})
+	must(t, err)
 	p := &platform.Platform{
 		Store: db, Runtime: runtime, Proxy: routing.NewTable(), Repos: noGit{}, Prober: prober{}, Auth: keys, Files: disk.Files{},
-		Builders: func() []hop3.Builder { return []hop3.Builder{noBuild{}} },
-		Certs:    certs.New(certs.Options{AppOf: func(string) (string, bool) { return "", false }, Dir: t.TempDir()}),
-		Notifier: deaf{}, Logger: zap.NewNop(),
+		Builders:     func() []hop3.Builder { return []hop3.Builder{noBuild{}} },
+		Certs:        certs.New(certs.Options{AppOf: func(string) (string, bool) { return "", false }, Dir: t.TempDir()}),
+		Backups:      backups,
+		CopyDatabase: func(ctx context.Context, file string) error { return store.Backup(ctx, "", home, file) },
+		Notifier:     deaf{}, Logger: zap.NewNop(),
 		Settings: platform.Settings{
 			Home: home, BaseDomain: "localhost", StartTimeout: 20 * time.Second, StopGrace: 5 * time.Second, DrainTimeout: time.Second,
 			KeepReleases: 5, ConcurrentBuilds: 2, BuildTimeout: time.Minute, WaitingBuilds: 10, HTTPPort: 80, SSHPort: 2222,

@@ -1,7 +1,9 @@
 package serverconfig
 
 import (
+	"maps"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/abilian/hop3/hop3"
@@ -16,6 +18,15 @@ func addonKeys() []key {
 		addonKey("POSTGRES_SUPERUSER", nil, "who makes databases there, if not postgres"),
 		addonKey("POSTGRES_SUPERUSER_PASSWORD", nil, "their password").secretly(),
 		addonKey("HOP3_EXTRA_PG_EXTENSIONS", nil, "extensions of PostgreSQL that apps may have beside the usual ones, separated by commas"),
+		addonKey("MYSQL_HOST", nil, "the MySQL or MariaDB server of the addons, by name, address or socket; empty for one of Hop3's own"),
+		addonKey("MYSQL_PORT", optional(addonPort), "its port, if not 3306"),
+		addonKey("MYSQL_SUPERUSER", nil, "who makes databases there, if not root"),
+		addonKey("MYSQL_SUPERUSER_PASSWORD", nil, "their password").secretly(),
+		addonKey("REDIS_HOST", nil, "the Redis server of the addons, by name or address; empty for one of Hop3's own for each"),
+		addonKey("REDIS_PORT", optional(addonPort), "its port, if not 6379"),
+		addonKey("REDIS_USER", nil, "who makes users there, if not default"),
+		addonKey("REDIS_PASSWORD", nil, "their password").secretly(),
+		addonKey("REDIS_PASSWORD_FILE", nil, "the file with their password, where it is not set; /etc/hop3/redis-pass if there is one"),
 		addonKey("S3_ENDPOINT", optional(s3Endpoint), "the URL of the S3 server of the addons; empty for one of Hop3's own"),
 		addonKey("S3_REGION", nil, "its region, if not us-east-1"),
 		addonKey("S3_ACCESS_KEY", nil, "the key of its administrator, who makes buckets there"),
@@ -47,6 +58,21 @@ func addonKey(name string, check func(string) (string, error), doc string) key {
 		c.Addons[name] = text
 		return nil
 	}}
+}
+
+// lendSMTP lets the providers know of the server's own mail server, which addons
+// may use.
+func (c *Config) lendSMTP() {
+	if c.SMTP.Host == "" {
+		return
+	}
+	if c.Addons == nil {
+		c.Addons = map[string]string{}
+	}
+	maps.Copy(c.Addons, map[string]string{
+		"SMTP_HOST": c.SMTP.Host, "SMTP_PORT": strconv.Itoa(c.SMTP.Port), "SMTP_TLS": c.SMTP.TLS,
+		"SMTP_USER": c.SMTP.User, "SMTP_PASSWORD": c.SMTP.Password, "SMTP_FROM": c.SMTP.From,
+	})
 }
 
 // secretly has the value hidden where settings are shown.

@@ -103,6 +103,8 @@ type Config struct {
 	// secrets.
 	Addons map[string]string
 
+	Backups Backups
+
 	LogLevel string // debug, info, warn or error
 	ACME     ACME
 	Operator string // the address of who runs the server; that of ACME unless set
@@ -183,6 +185,7 @@ func Load(o Options) (*Config, error) {
 			c.Inert = append(c.Inert, k.name)
 		}
 	}
+	c.lendSMTP()
 	if c.Operator == "" {
 		c.Operator = c.ACME.Email
 	}

@@ -175,6 +175,9 @@ func (s *Services) Remove(ctx context.Context, name string) error {
 func (s *Services) FreePort() (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.next == 0 { // somewhere: there may be another server on this machine
+		s.next = firstPort + rand.IntN(lastPort-firstPort)
+	}
 	for range lastPort - firstPort + 1 {
 		if s.next++; s.next < firstPort || s.next > lastPort {
 			s.next = firstPort

@@ -13,7 +13,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-const addonColumns = `type, name, status, dedicated, options, details, next, last, team, created_by, app, created_at`
+const addonColumns = `type, name, status, dedicated, options, details, next, last, team, created_by, app, exposed, created_at`
 
 // Addons returns all addons, ordered by name and type.
 func (db *DB) Addons(ctx context.Context) ([]hop3.Addon, error) {
@@ -44,15 +44,18 @@ func (db *DB) addon(ctx context.Context, q querier, id hop3.AddonID) (hop3.Addon
 }
 
 func (db *DB) scanAddon(row scanner) (a hop3.Addon, err error) {
-	var options, details, next, last string
+	var options, details, next, last, exposed string
 	var created int64
-	err = row.Scan(&a.Type, &a.Name, &a.Status, &a.Dedicated, &options, &details, &next, &last, &a.Team, &a.CreatedBy, &a.App, &created)
+	err = row.Scan(&a.Type, &a.Name, &a.Status, &a.Dedicated, &options, &details, &next, &last, &a.Team, &a.CreatedBy, &a.App, &exposed, &created)
 	if err != nil {
 		return a, err
 	}
 	a.CreatedAt = fromMicros(created)
 	if err := json.Unmarshal([]byte(options), &a.Options); err != nil {
 		return a, fmt.Errorf("reading the options of the addon %s: %w", a.ID(), err)
+	}
+	if err := json.Unmarshal([]byte(exposed), &a.Exposed); err != nil {
+		return a, fmt.Errorf("reading how the addon %s is exposed: %w", a.ID(), err)
 	}
 	for _, d := range []struct {
 		to   *hop3.AddonDetails
@@ -82,7 +85,7 @@ func (db *DB) CreateAddon(ctx context.Context, a hop3.Addon, events ...hop3.Even
 	}
 	return db.change(ctx, func(tx *sql.Tx) error {
 		created, err := exec(ctx, tx, `INSERT INTO addons (`+addonColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`,
 			append([]any{a.Type, a.Name}, append(values, toMicros(now()))...)...)
 		if err != nil {
 			return fmt.Errorf("storing the addon %s: %w", a.ID(), err)
@@ -110,7 +113,11 @@ func (db *DB) addonValues(a hop3.Addon) ([]any, error) {
 		}
 		values = append(values, text)
 	}
-	return append(values, a.Team, a.CreatedBy, a.App), nil
+	exposed, err := json.Marshal(a.Exposed)
+	if err != nil {
+		return nil, fmt.Errorf("storing how the addon %s is exposed: %w", a.ID(), err)
+	}
+	return append(values, a.Team, a.CreatedBy, a.App, string(exposed)), nil
 }
 
 // UpdateAddon reads the addon, lets change alter all of it but its type, name
@@ -135,7 +142,7 @@ func (db *DB) writeAddon(ctx context.Context, tx *sql.Tx, a hop3.Addon) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE addons SET status = $1, dedicated = $2, options = $3, details = $4, next = $5, last = $6,
-		team = $7, created_by = $8, app = $9 WHERE type = $10 AND name = $11`, append(values, a.Type, a.Name)...)
+		team = $7, created_by = $8, app = $9, exposed = $10 WHERE type = $11 AND name = $12`, append(values, a.Type, a.Name)...)
 	if err != nil {
 		return fmt.Errorf("storing the addon %s: %w", a.ID(), err)
 	}

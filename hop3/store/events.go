@@ -105,6 +105,8 @@ func (db *DB) VerifyEvents(ctx context.Context) (hop3.EventChain, error) {
 	if err != nil {
 		return hop3.EventChain{}, err
 	}
+	base := hash
+	hash = base[:min(len(base), hashSize)]
 	var c hop3.EventChain
 	for {
 		rows, err := all(ctx, tx, scanEvent, "SELECT "+eventColumns+" FROM events WHERE id > $1 ORDER BY id LIMIT 1000", c.Last)
@@ -117,6 +119,9 @@ func (db *DB) VerifyEvents(ctx context.Context) (hop3.EventChain, error) {
 		for _, row := range rows {
 			if c.First == 0 {
 				c.First = row.ID
+				if base != "" && base != db.anchor(row.ID-1, hash) {
+					return c, hop3.Errorf(hop3.CodeConflict, "The events before %d were not forgotten by this server.", row.ID)
+				}
 			} else if row.ID != c.Last+1 {
 				return c, hop3.Errorf(hop3.CodeConflict, "The events %d to %d are gone.", c.Last+1, row.ID-1)
 			}
@@ -151,7 +156,7 @@ func (db *DB) PruneEvents(ctx context.Context, before time.Time, most int) error
 		}
 		if err == nil && hash != "" {
 			if _, err = tx.ExecContext(ctx, "DELETE FROM events WHERE id <= $1", cut); err == nil {
-				_, err = tx.ExecContext(ctx, "UPDATE event_chain SET base_hash = $1", hash)
+				_, err = tx.ExecContext(ctx, "UPDATE event_chain SET base_hash = $1", db.anchor(cut, hash))
 			}
 		}
 		if err != nil {
@@ -209,6 +214,18 @@ func (db *DB) hashEvent(before string, row eventRow) string {
 	h := hmac.New(sha256.New, db.eventKey)
 	_, _ = h.Write(text) // never fails
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// hashSize is the length of a hash in hexadecimal.
+const hashSize = 2 * sha256.Size
+
+// anchor is what stays of the events up to this one, whose hash it begins with,
+// when they are forgotten. It is keyed too: who takes away the oldest of those
+// that are left cannot make one that fits.
+func (db *DB) anchor(id int64, hash string) string {
+	h := hmac.New(sha256.New, db.eventKey)
+	_, _ = fmt.Fprintf(h, "forgotten up to %d %s", id, hash) // never fails
+	return hash + hex.EncodeToString(h.Sum(nil))
 }
 
 // newEventKey derives the key of the events' hashes. Without a secret it is no

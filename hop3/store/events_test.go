@@ -3,6 +3,7 @@ package store
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -31,6 +32,57 @@ func TestTamperingWithEventsIsFound(t *testing.T) {
 			}
 		}
 		if _, err := db.VerifyEvents(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.write.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+		_, err = db.VerifyEvents(t.Context())
+		if want == "" && err != nil || want != "" && (hop3.CodeOf(err) != hop3.CodeConflict || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", statement, err, want)
+		}
+	}
+}
+
+// What retention takes away leaves an anchor; what somebody else takes away does
+// not fit to it.
+func TestForgottenEventsLeaveAnAnchor(t *testing.T) {
+	for statement, want := range map[string]string{
+		"SELECT 1":                        "",
+		"DELETE FROM events WHERE id = 6": "events before 7 were not forgotten",
+		"DELETE FROM events WHERE id = 6; UPDATE event_chain SET base_hash = (SELECT hash FROM events WHERE id = 7)": "events before 7 were not forgotten",
+		"UPDATE event_chain SET base_hash = ''":                                                                            "event 6 is not as it was",
+		"UPDATE event_chain SET base_hash = substr(base_hash, 1, 64)":                                                      "events before 6 were not forgotten",
+		"UPDATE events SET message = 'nothing' WHERE id = 6":                                                               "event 6 is not as it was",
+		"DELETE FROM events WHERE id > 6":                                                                                  "newest events are gone",
+		"UPDATE event_chain SET base_hash = '', last_id = 0":                                                               "event 6 is not as it was",
+		"DELETE FROM events; UPDATE event_chain SET last_id = 0":                                                           "newest events are gone",
+		"INSERT INTO events SELECT 5, at, kind, actor, source, app, release, message, data, hash FROM events WHERE id = 6": "events before 5 were not forgotten",
+	} {
+		db, err := Open(t.Context(), "", t.TempDir(), WithSecret([]byte("secret")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		add := func(n int) {
+			t.Helper()
+			for range n {
+				if err := db.AddEvents(t.Context(), hop3.Event{Kind: hop3.EventLoginFailed, Message: "a"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		add(6)
+		for _, most := range []int{4, 3} { // again and again
+			if err := db.PruneEvents(t.Context(), time.Time{}, most); err != nil {
+				t.Fatal(err)
+			}
+			add(1)
+		}
+		if c, err := db.VerifyEvents(t.Context()); err != nil || c.First != 5 || c.Last != 8 {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		if err := db.PruneEvents(t.Context(), time.Time{}, 3); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := db.write.Exec(statement); err != nil {

@@ -38,6 +38,7 @@ type releaseSpec struct {
 	Ports        []hop3.Port             `json:"ports,omitempty"`
 	Static       map[string]string       `json:"static,omitempty"`
 	Keep         int                     `json:"keep,omitempty"`
+	Backup       hop3.BackupPolicy       `json:"backup,omitzero"`
 	Ref          *hop3.RefMove           `json:"ref,omitempty"`
 	Took         time.Duration           `json:"took,omitempty"`
 }
@@ -180,7 +181,7 @@ func (db *DB) scanRelease(row scanner) (r hop3.Release, err error) {
 	r.Hosts, r.AllowHTTP, r.Ref, r.Took = s.Hosts, s.AllowHTTP, s.Ref, s.Took
 	r.Origins, r.Limits, r.Scaling, r.Cron = s.Origins, s.Limits, s.Scaling, s.Cron
 	r.HTTP, r.HTTPLayers, r.WAF = s.HTTP, s.HTTPLayers, s.WAF
-	r.Volumes, r.Ports, r.Static, r.Keep = s.Volumes, s.Ports, s.Static, s.Keep
+	r.Volumes, r.Ports, r.Static, r.Keep, r.Backup = s.Volumes, s.Ports, s.Static, s.Keep, s.Backup
 	return r, nil
 }
 
@@ -194,7 +195,7 @@ func (db *DB) encodeRelease(r hop3.Release) (env, spec string, err error) {
 		HTTP: r.HTTP, HTTPLayers: r.HTTPLayers, WAF: r.WAF,
 		Hosts: r.Hosts, AllowHTTP: r.AllowHTTP, Ref: r.Ref, Took: r.Took,
 		Origins: r.Origins, Limits: r.Limits, Scaling: r.Scaling, Cron: r.Cron,
-		Volumes: r.Volumes, Ports: r.Ports, Static: r.Static, Keep: r.Keep,
+		Volumes: r.Volumes, Ports: r.Ports, Static: r.Static, Keep: r.Keep, Backup: r.Backup,
 	})
 	return env, string(text), err
 }

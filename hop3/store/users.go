@@ -12,7 +12,7 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-const userColumns = `username, email, password_hash, admin, active, login_count, last_login, created_at, role, second_factor`
+const userColumns = `username, email, password_hash, admin, active, login_count, last_login, created_at, role, second_factor, login_generation, kept_login`
 
 // Users returns all users, ordered by name.
 func (db *DB) Users(ctx context.Context) ([]hop3.User, error) {
@@ -41,8 +41,8 @@ func (db *DB) CreateUser(ctx context.Context, u hop3.User, events ...hop3.Event)
 	}
 	return db.change(ctx, func(tx *sql.Tx) error {
 		created, err := exec(ctx, tx, `INSERT INTO users (`+userColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
-			u.Username, u.Email, u.PasswordHash, u.Admin, u.Active, u.LoginCount, toMicros(u.LastLogin), toMicros(u.CreatedAt), int(u.Role), factor)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
+			u.Username, u.Email, u.PasswordHash, u.Admin, u.Active, u.LoginCount, toMicros(u.LastLogin), toMicros(u.CreatedAt), int(u.Role), factor, u.LoginGeneration, u.KeptLogin)
 		if err != nil {
 			return fmt.Errorf("creating user %s: %w", u.Username, err)
 		}
@@ -71,8 +71,10 @@ func (db *DB) UpdateUser(ctx context.Context, username string, change func(*hop3
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE users SET email = $1, password_hash = $2, admin = $3, active = $4,
-				login_count = $5, last_login = $6, created_at = $7, role = $8, second_factor = $9 WHERE username = $10`,
-			u.Email, u.PasswordHash, u.Admin, u.Active, u.LoginCount, toMicros(u.LastLogin), toMicros(u.CreatedAt), int(u.Role), factor, username)
+				login_count = $5, last_login = $6, created_at = $7, role = $8, second_factor = $9, login_generation = $10, kept_login = $11
+			WHERE username = $12`,
+			u.Email, u.PasswordHash, u.Admin, u.Active, u.LoginCount, toMicros(u.LastLogin), toMicros(u.CreatedAt), int(u.Role), factor,
+			u.LoginGeneration, u.KeptLogin, username)
 		if err != nil {
 			return fmt.Errorf("updating user %s: %w", username, err)
 		}
@@ -113,7 +115,8 @@ func (db *DB) scanUser(row scanner) (hop3.User, error) {
 	var u hop3.User
 	var factor string
 	var login, created int64
-	err := row.Scan(&u.Username, &u.Email, &u.PasswordHash, &u.Admin, &u.Active, &u.LoginCount, &login, &created, &u.Role, &factor)
+	err := row.Scan(&u.Username, &u.Email, &u.PasswordHash, &u.Admin, &u.Active, &u.LoginCount, &login, &created, &u.Role, &factor,
+		&u.LoginGeneration, &u.KeptLogin)
 	if err != nil {
 		return hop3.User{}, err
 	}

@@ -15,6 +15,7 @@ CREATE TABLE addons (
     team       TEXT NOT NULL,
     created_by TEXT NOT NULL,
     app        TEXT NOT NULL,
+    exposed    TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (type, name)
 );

@@ -1,0 +1,232 @@
+package addons
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/abilian/hop3/hop3"
+)
+
+// Restore implements hop3.AddonDumper. The dump goes into a database beside the
+// addon's, as the addon's own user, who can do no harm elsewhere. Only when all
+// of it is there do the two change names, in one transaction: until then apps
+// go on with what they have, and afterwards they connect anew.
+func (p *Postgres) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error {
+	d, err := pgDetailsOf(a)
+	if err != nil {
+		return err
+	}
+	extensions, err := p.extensions(a)
+	if err != nil {
+		return err
+	}
+	conn, err := p.change(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	if found, err := conn.role(ctx, d, d.owner); err != nil {
+		return err
+	} else if !found {
+		return hop3.Errorf(hop3.CodeNotFound, "%s is not there to restore into", a.ID()).WithHint("Create it first.")
+	}
+	// What an earlier restore left that was killed is dropped too.
+	fresh, old := "hop3_"+d.id+"_new", "hop3_"+d.id+"_old"
+	for _, name := range []string{fresh, old} {
+		if err := conn.discard(ctx, d, name); err != nil {
+			return err
+		}
+	}
+	err = conn.createDatabase(ctx, d, fresh)
+	if err == nil {
+		err = p.furnish(ctx, d, fresh, extensions)
+	}
+	if err == nil {
+		err = p.play(ctx, d, fresh, newPgScript(r))
+	}
+	if err == nil {
+		err = conn.exchange(ctx, d, fresh, old)
+	}
+	// When there is no time left, the next restore or Destroy drops it.
+	for _, name := range []string{fresh, old} {
+		err = errors.Join(err, conn.discard(ctx, d, name))
+	}
+	return err
+}
+
+// discard drops a database of the addon's, if there is one.
+func (c *pgConn) discard(ctx context.Context, d pgDetails, name string) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	found, err := c.names(ctx, "SELECT datname FROM pg_database WHERE datname = $1 AND pg_get_userbyid(datdba) = $2", name, d.owner)
+	if err == nil && len(found) > 0 {
+		err = c.dropDatabase(ctx, name)
+	}
+	if err != nil {
+		return c.failure(ctx, "drop what is left of a restore", err)
+	}
+	return nil
+}
+
+// exchange gives the addon another database instead of the one it has.
+func (c *pgConn) exchange(ctx context.Context, d pgDetails, fresh, old string) error {
+	err := c.empty(ctx, fresh)
+	if err == nil {
+		err = c.empty(ctx, d.database)
+	}
+	if err == nil {
+		err = c.rename(ctx, d, fresh, old)
+	}
+	// Whichever it is by now.
+	_, opened := c.Exec(context.WithoutCancel(ctx), pgStatement("ALTER DATABASE %s ALLOW_CONNECTIONS true", d.database))
+	if err := errors.Join(err, opened); err != nil {
+		return c.failure(ctx, "replace the addon's database by the restored one", err)
+	}
+	return nil
+}
+
+func (c *pgConn) rename(ctx context.Context, d pgDetails, fresh, old string) error {
+	tx, err := c.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	for _, s := range []string{
+		pgStatement("ALTER DATABASE %s RENAME TO %s", d.database, old),
+		pgStatement("ALTER DATABASE %s RENAME TO %s", fresh, d.database),
+	} {
+		if _, err := tx.Exec(ctx, s); err != nil {
+			return err
+		}
+	}
+	return tx.Commit(ctx)
+}
+
+// play executes a dump as the addon's user.
+func (p *Postgres) play(ctx context.Context, d pgDetails, database string, s *pgScript) error {
+	conn, err := p.app(ctx, d, database)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	// All that is lost when the machine fails now is thrown away then.
+	if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
+		return conn.failure(ctx, "be restored into", err)
+	}
+	for {
+		text, err := s.next()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		if err := p.execute(ctx, conn, d, database, s, text); err != nil {
+			return err
+		}
+	}
+	if !s.ended {
+		return s.errorf("%v", errPgCutOff)
+	}
+	if conn.PgConn().TxStatus() != 'I' {
+		return s.errorf("it ends within a transaction")
+	}
+	return nil
+}
+
+var (
+	pgCopyStatement = regexp.MustCompile(`(?is)^COPY\s.*\sFROM\s+stdin(\s.*)?$`)
+	// Who owns what, and who may use it, is the addon's own affair, whoever
+	// owned it where the dump is from.
+	pgOwnership       = regexp.MustCompile(`(?is)^(ALTER\s.*\sOWNER\s+TO\s+\S+|GRANT\s.*|REVOKE\s.*|ALTER\s+DEFAULT\s+PRIVILEGES\s.*|COMMENT\s+ON\s+EXTENSION\s.*)$`)
+	pgCreateExtension = regexp.MustCompile(`(?is)^CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?("[^"]+"|[a-z0-9_]+)(?:\s+(?:WITH\s+)?SCHEMA\s+("[^"]+"|[a-z0-9_]+))?(?:\s.*)?$`)
+	pgCreatePublic    = regexp.MustCompile(`(?is)^CREATE\s+SCHEMA\s+public$`)
+	pgSetting         = regexp.MustCompile(`(?is)^SET\s+[a-z_.]+\s*(=|\sTO\s)`)
+)
+
+// execute executes a statement of a dump. It goes to the server by itself: one
+// statement is never two.
+func (p *Postgres) execute(ctx context.Context, conn *pgConn, d pgDetails, database string, s *pgScript, text string) error {
+	text = strings.TrimSpace(text)
+	line := s.line
+	switch {
+	case pgOwnership.MatchString(text):
+		return nil
+	case pgCopyStatement.MatchString(text):
+		if err := conn.copyIn(ctx, s, text); err != nil {
+			return conn.refusal(ctx, s, line, err)
+		}
+		return nil
+	case strings.EqualFold(pgFirstWord(text), "COPY"):
+		return s.errorf("it copies from elsewhere than the dump")
+	}
+	if m := pgCreateExtension.FindStringSubmatch(text); m != nil {
+		name, err := p.extension(strings.Trim(m[1], `"`))
+		if strings.Trim(m[1], `"`) == "plpgsql" {
+			return nil // every database has it
+		} else if err != nil {
+			return err
+		}
+		admin, err := p.adminOf(ctx, d, database)
+		if err != nil {
+			return err
+		}
+		defer admin.close()
+		return admin.createExtension(ctx, name, strings.Trim(m[2], `"`))
+	}
+	result := conn.PgConn().ExecParams(ctx, text, nil, nil, nil, nil)
+	for result.NextRow() { // what it returns is of no interest, and may be much
+		continue
+	}
+	_, err := result.Close()
+	switch {
+	case err == nil:
+		return nil
+	case pgCreatePublic.MatchString(text) && pgCode(err) == "42P06": // it is there
+		return nil
+	case pgSetting.MatchString(text) && slices.Contains([]string{"42704", "42501"}, pgCode(err)): // of another version
+		return nil
+	}
+	return conn.refusal(ctx, s, line, err)
+}
+
+func pgFirstWord(text string) string {
+	word, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+	word, _, _ = strings.Cut(word, "\n")
+	return word
+}
+
+// copyIn gives PostgreSQL the rows that follow in the dump.
+func (c *pgConn) copyIn(ctx context.Context, s *pgScript, text string) error {
+	if s.peek() == '\r' {
+		_, _ = s.byte()
+	}
+	if s.peek() == '\n' {
+		_, _ = s.byte()
+	}
+	rows := s.rows()
+	_, err := c.PgConn().CopyFrom(ctx, rows, text)
+	if rows.failed != nil {
+		return rows.failed // and PostgreSQL only repeats it
+	}
+	return err
+}
+
+// refusal says what PostgreSQL has against a dump.
+func (c *pgConn) refusal(ctx context.Context, s *pgScript, line int, err error) error {
+	var known *hop3.Error
+	switch {
+	case ctx.Err() == nil && !c.IsClosed() && pgCode(err) == "" && !errors.As(err, &known):
+		return fmt.Errorf("reading the dump: %w", err)
+	case pgCode(err) == "", strings.HasPrefix(pgCode(err), "57P"), strings.HasPrefix(pgCode(err), "53"):
+		return c.failure(ctx, "restore it", err)
+	}
+	at := *s
+	at.line = line
+	return at.errorf("%s", pgMessage(err))
+}

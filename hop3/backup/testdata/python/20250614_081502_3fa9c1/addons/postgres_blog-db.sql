@@ -1,0 +1,5 @@
+CREATE TABLE t (id int);
+COPY t (id) FROM stdin;
+1
+2
+\.
