@@ -235,6 +235,9 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Settings:  c.settings(box),
 	}
 	c.Platform.Backups, c.Platform.CopyDatabase = backups, c.copyDatabase
+	if c.Platform.SignOn, err = signOn(c.config.OIDC, c.Platform.ControlURL()); err != nil {
+		return err
+	}
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
 	}
@@ -343,6 +346,7 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,
 		ExposeSource:     s.Addons["EXPOSE_DEFAULT_SOURCE"],
+		SignOn:           signOnRules(s.OIDC),
 		NotIsolated:      box.Isolation(),
 	}
 }

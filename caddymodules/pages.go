@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/abilian/hop3/hop3"
+	sitepages "github.com/abilian/hop3/hop3/pages"
 )
 
 // page is what a visitor is told when no app answers.
@@ -96,7 +97,7 @@ type pages struct {
 }
 
 func newPages(c *core) (*pages, error) {
-	t, err := template.New("page").Parse(pageHTML)
+	t, err := sitepages.Parse("page", pageHTML)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the error page: %w", err)
 	}

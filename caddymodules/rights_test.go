@@ -98,7 +98,11 @@ func TestWhoMayComeIn(t *testing.T) {
 		"POST /rpc app status", "POST /rpc app restart", "POST /rpc user list",
 		"GET /api/apps/blog/logs/stream", "GET /api/apps/nosuch/logs/stream",
 		"GET /api/stream/ID", "GET /api/stream/ID/status", "GET /api/stream/nosuch",
-		"GET /api/console", "POST /hooks/blog/x",
+		"GET /api/console", "POST /hooks/blog/x", "GET /why/nosuch",
+		// POST /auth/code and GET /auth/magic/ are as POST /auth/login, and all count
+		// as tries of one address: five.
+		"GET /auth/login", "POST /auth/login", "GET /auth/profile", "GET /auth/device", "POST /auth/device",
+		"GET /auth/oidc/start", "POST /auth/oidc/link", "GET /auth/oidc/callback", "GET /auth/nosuch",
 	} {
 		line(route, func(who comer) string { return s.status(strings.ReplaceAll(route, "ID", deploy.ID), who.token) })
 	}
@@ -154,7 +158,7 @@ func (s *server) status(route, token string) string {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultTransport.RoundTrip(req) // follows no redirect
 	if err != nil {
 		s.t.Fatal(err)
 	}

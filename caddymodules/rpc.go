@@ -73,7 +73,7 @@ func isAPI(path string) bool {
 	case "/rpc", "/rpc/", "/health", "/version", metricsPath:
 		return true
 	}
-	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/") || strings.HasPrefix(path, "/why/")
+	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/") || strings.HasPrefix(path, "/why/") || strings.HasPrefix(path, "/auth/")
 }
 
 // Version is the server's version.
@@ -93,7 +93,7 @@ func (c *core) openAPI(home string) error {
 	handler := func(host *hop3.User) *rpc.Handler {
 		return &rpc.Handler{
 			Platform: c.Platform, Commands: commands, Streams: c.Streams, Version: Version,
-			Logger: c.logger.Named("rpc"), Host: host, Uploads: uploads,
+			Logger: c.logger.Named("rpc"), Host: host, Uploads: uploads, OverTLS: overTLS,
 		}
 	}
 	c.metrics.Store(c.newMetrics())

@@ -46,6 +46,8 @@ var mayImport = map[string][]string{
 	"hop3/git":          {"hop3", "hop3/git/hook"},
 	"hop3/git/hook":     {"hop3"},
 	"hop3/logfile":      {"hop3"},
+	"hop3/oidc":         {"hop3"},
+	"hop3/pages":        {},
 	"hop3/manifest":     {"hop3", "hop3/cron", "hop3/idn"},
 	"hop3/cgroup":       {},
 	"hop3/cron":         {"hop3"},
@@ -89,7 +91,7 @@ var mayImport = map[string][]string{
 
 	// L3: the front doors and the clients.
 	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/idn", "hop3/platform", "hop3/sbom", "hop3/stream"},
-	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream", "hop3/webhook"},
+	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/pages", "hop3/platform", "hop3/stream", "hop3/webhook"},
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},
 	"hop3/client":  {"hop3/api", "hop3/console"},

@@ -85,9 +85,11 @@ func localHost(ctx context.Context, config *serverconfig.Config) (*host, error) 
 		return nil, errors.Join(err, db.Close())
 	}
 	commands := command.New(command.Server{
-		Platform: &platform.Platform{Store: db, Auth: credentials, Logger: zap.NewNop()},
-		Streams:  &stream.Hub{},
-		Plugins:  caddymodules.Plugins,
+		Platform: &platform.Platform{Store: db, Auth: credentials, Logger: zap.NewNop(), Settings: platform.Settings{
+			ControlHost: config.ControlHost(), HTTPPort: config.HTTPPort, HTTPSPort: config.HTTPSPort,
+		}},
+		Streams: &stream.Hub{},
+		Plugins: caddymodules.Plugins,
 	})
 	user := hop3.User{Username: hostAdmin.Username, Admin: true, Active: true}
 	return &host{
@@ -129,6 +131,7 @@ func hostCommands(home *string) []*cobra.Command {
 		{Use: "admin:token <user>", Short: "Print a token for a user", Args: cobra.ExactArgs(1), RunE: with(adminToken)},
 		{Use: "admin:ssh-token", Short: "Print a token for the first administrator, who is created when there is none", Args: cobra.NoArgs, RunE: with(adminSSHToken)},
 		{Use: "admin:list", Short: "List the users", Args: cobra.NoArgs, RunE: with(passOn("user", "list"))},
+		{Use: "auth:magic-link <user>", Short: "Print a link that logs a user in, once, within 5 minutes", Args: cobra.ExactArgs(1), RunE: with(magicLink)},
 		{Use: "plugins", Short: "List what is built into the server", Args: cobra.NoArgs, RunE: with(passOn("plugin", "list"))},
 		{Use: "routes", Short: "List the hosts that are served, and whose they are", Args: cobra.NoArgs, RunE: with(passOn("route", "list"))},
 		keyCommand(with),
@@ -197,6 +200,19 @@ func adminToken(ctx context.Context, h *host, cmd *cobra.Command, args []string)
 	if err == nil {
 		fmt.Fprintln(cmd.OutOrStdout(), token)
 	}
+	return err
+}
+
+// magicLink prints the link alone: for scripts, and to be clicked.
+func magicLink(ctx context.Context, h *host, cmd *cobra.Command, args []string) error {
+	items, err := h.call(ctx, []string{"auth", "magic-link", args[0]})
+	if err != nil {
+		return err
+	}
+	if len(items) < 2 {
+		return errors.New("the server returned no link")
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), items[1].Text)
 	return err
 }
 

@@ -27,7 +27,7 @@ func locals() []local {
 	return []local{
 		{"help", "[COMMAND]", "Show what there is, or how a command is used", help},
 		{"version", "", "Show the client's version", version},
-		{"login", "[URL[?token=T]] [--token T] [--username U [--password-stdin] [--code C]] [--ssh HOST]", "Log in to a server and remember it", login},
+		{"login", "[URL[?token=T]] [--token T] [--username U [--password-stdin] [--code C]] [--ssh HOST] [--web]", "Log in to a server and remember it", login},
 		{"auth login", "", "The same as login", login},
 		{"logout", "", "Revoke the token and forget it", logout},
 		{"auth logout", "", "The same as logout", logout},

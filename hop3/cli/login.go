@@ -37,6 +37,7 @@ func login(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
+	byWeb, args := toggle(args, "--web")
 	server, args, err := option(args, "--url")
 	if err != nil {
 		return err
@@ -59,6 +60,8 @@ func login(ctx context.Context, p *program, args []string) error {
 	}
 	switch token = firstOf(token, inURL.Get("token")); {
 	case token != "":
+	case byWeb:
+		token, err = p.tokenByWeb(ctx, server)
 	case bySSH != "":
 		token, err = p.tokenBySSH(ctx, bySSH)
 	case inURL.Get("magic") != "":

@@ -20,6 +20,8 @@ func authCommands() []Command {
 			Flags: []Flag{{Name: "user", Value: "USERNAME", Help: "of whom, for an administrator: without a code"}}},
 		{Name: "auth magic-link", Summary: "Make a link that logs a user in, once", Usage: "USERNAME", Who: Admin, Hidden: true, Min: 1, Max: 1, Run: authMagicLink},
 		{Name: "auth redeem", Summary: "Get a token for a magic link", Usage: "LINK [CODE]", Who: Public, Hidden: true, Min: 1, Max: 2, Run: authRedeem},
+		{Name: "auth web begin", Summary: "Begin a login that a browser lets in", Who: Public, Hidden: true, Run: authWebBegin},
+		{Name: "auth web wait", Summary: "Get the token of such a login", Usage: "SECRET", Who: Public, Hidden: true, Min: 1, Max: 1, Run: authWebWait},
 	}
 }
 
@@ -48,11 +50,37 @@ func authMagicLink(ctx context.Context, c *Call) ([]api.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []api.Item{api.Text("%s", link)}, nil
+	return []api.Item{
+		api.Text("%s", link),
+		api.Text("%s/auth/magic/%s", c.Platform.ControlURL(), link),
+		api.Summary("made a link for %s: it logs a browser in once, within 5 minutes.", c.Args[0]),
+	}, nil
 }
 
 func authRedeem(ctx context.Context, c *Call) ([]api.Item, error) {
 	return tokenOrWhy(c.Platform.RedeemMagicLink(ctx, c.Source, c.Args[0], c.optional(1)))
+}
+
+// authWebBegin answers with what the command line tells its user, and what it
+// keeps to itself.
+func authWebBegin(ctx context.Context, c *Call) ([]api.Item, error) {
+	l, err := c.Platform.BeginWebLogin(ctx, c.Source, c.Address)
+	if err != nil {
+		return nil, err
+	}
+	return []api.Item{
+		api.Text("URL: %s/auth/device", c.Platform.ControlURL()),
+		api.Text("Code: %s", l.Code),
+		api.Text("Secret: %s", l.Secret),
+	}, nil
+}
+
+func authWebWait(ctx context.Context, c *Call) ([]api.Item, error) {
+	token, err := c.Platform.AwaitWebLogin(ctx, c.Args[0])
+	if err == nil && token == "" {
+		return []api.Item{api.Text("Nobody has let it in yet.")}, nil
+	}
+	return tokenOrWhy(token, err)
 }
 
 // optional returns the argument at i, "" when there are fewer.

@@ -25,6 +25,7 @@ func userCommands() []Command {
 		{Name: "user enable", Summary: "Let a disabled user in again", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userEnable},
 		{Name: "user disable", Summary: "Lock a user out at once", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userDisable,
 			Flags: []Flag{tokensToo}},
+		{Name: "user unlink", Summary: "Take an account's link to single sign-on away", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userUnlink},
 		{Name: "user generate-token", Summary: "Make a token for a user", Usage: "USERNAME", Who: Admin, Min: 1, Max: 1, Run: userGenerateToken},
 	}
 }
@@ -109,6 +110,10 @@ func userDisable(ctx context.Context, c *Call) ([]api.Item, error) {
 		err = c.endTokens(ctx)
 	}
 	return c.done("User '%s' is disabled.", err)
+}
+
+func userUnlink(ctx context.Context, c *Call) ([]api.Item, error) {
+	return c.done("User '%s' is not linked to single sign-on any more.", c.Platform.Unlink(ctx, c.Actor(), c.Args[0]))
 }
 
 func userGenerateToken(ctx context.Context, c *Call) ([]api.Item, error) {

@@ -38,8 +38,11 @@ func (p *Platform) FailedRequests(ctx context.Context, who Actor, name string, n
 
 // WhyURL is where the server's users see what happened to a request.
 func (p *Platform) WhyURL(id string) string {
-	return p.url(p.Settings.ControlHost) + "/why/" + url.PathEscape(id)
+	return p.ControlURL() + "/why/" + url.PathEscape(id)
 }
+
+// ControlURL is the address of the server's own pages, without a / at the end.
+func (p *Platform) ControlURL() string { return p.url(p.Settings.ControlHost) }
 
 // maxShownID is how much of an id is repeated: none is longer.
 const maxShownID = 128

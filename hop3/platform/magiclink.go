@@ -86,7 +86,7 @@ func (p *Platform) proveSecondFactor(ctx context.Context, source string, u hop3.
 	}
 	_, err := p.Store.UpdateUser(ctx, u.Username, func(u *hop3.User) error {
 		if u.SecondFactor.Required() && !p.Auth.TakeCode(u.SecondFactor, code) {
-			return codeRefused()
+			return ErrCodeRefused
 		}
 		return nil
 	})
@@ -96,9 +96,9 @@ func (p *Platform) proveSecondFactor(ctx context.Context, source string, u hop3.
 	return err
 }
 
-func codeRefused() error {
-	return hop3.Errorf(hop3.CodeUnauthorized, "The code is not right, or was used before.")
-}
+// ErrCodeRefused is the CodeUnauthorized error of a login with a code of a
+// second factor that proves nothing.
+var ErrCodeRefused = hop3.Errorf(hop3.CodeUnauthorized, "The code is not right, or was used before.")
 
 func linkUsed(ctx context.Context, u hop3.User) hop3.Event {
 	e := event(ctx, hop3.EventLoginSucceeded, "", "%s logged in by a link", u.Username)

@@ -32,8 +32,9 @@ type Platform struct {
 	Certs    Certificates
 	// Notifier sends notices; nil sends none.
 	Notifier Notifier
-	Firewall Firewall // nil where the proxy has none
-	Failures Failures // nil: no request that failed is remembered
+	SignOn   SingleSignOn // nil where none is set up
+	Firewall Firewall     // nil where the proxy has none
+	Failures Failures     // nil: no request that failed is remembered
 	// Providers are those of addons, in the order of their types.
 	Providers []hop3.AddonProvider
 	// Exposer lets the network reach addons; nil: nothing does.
@@ -65,6 +66,7 @@ type Platform struct {
 	clock     func() time.Time // nil: the time; replaced by tests
 	webhooks  rate
 	presence  presence
+	webLogins webLogins
 
 	noted     noted
 	diskLow   atomic.Bool
@@ -118,6 +120,7 @@ type Settings struct {
 	// the last that $PORT can be.
 	ServerPorts map[int]string
 	AppPorts    [2]int
+	SignOn      hop3.SignOnRules
 	// ExposeSource is who may reach an exposed addon when nobody says.
 	ExposeSource string
 	PortsStrict  bool // refuse ports whose source nobody enforces
@@ -175,6 +178,7 @@ type Store interface {
 
 	Roles
 	APITokens
+	Identities
 
 	// RevokeToken remembers a token's id until it would have expired anyway.
 	RevokeToken(ctx context.Context, id string, expires time.Time, events ...hop3.Event) error
@@ -333,6 +337,10 @@ type Authenticator interface {
 	// minutes, that its bearer is the user.
 	IssueMagic(u hop3.User) (string, error)
 	ParseMagic(text string) (Token, error)
+	// SealAttempt returns a text that OpenAttempt alone takes, until the
+	// attempt's time is over.
+	SealAttempt(attempt hop3.SignOnAttempt) (string, error)
+	OpenAttempt(text string) (hop3.SignOnAttempt, error)
 	SecondFactors
 }
 

@@ -24,7 +24,8 @@ var unasked = map[string]string{
 	"Webhook": "checks the address's own secret", "Deliver": "its caller checked the signature", "WebhookURL": "reads nothing",
 	"CheckConfig": "reads what it is given", "MigrateProcfile": "reads what it is given", "ConfigSchema": "reads nothing", "HashPassword": "reads what it is given",
 	"Networks": "everybody may name a network in a hop3.toml", "ReconcileBans": "changes nothing that is stored", "SaveBan": "the firewall",
-	"Figures": "the server's own figures", "Deploys": "the server's own figures", "LogDir": "reads nothing", "WhyURL": "reads nothing",
+	"Figures": "the server's own figures", "Deploys": "the server's own figures", "LogDir": "reads nothing", "WhyURL": "reads nothing", "ControlURL": "reads nothing",
+	"SignIn": "says who somebody is", "BeginSignOn": "says who somebody is", "BeginWebLogin": "says who somebody is", "AwaitWebLogin": "says who somebody is",
 	"CertificateOutcome": "the keeper of certificates", "Revealed": "notes what its caller showed", "RefusedDelivery": "notes what was refused",
 	"AddonTypes":          "says what the server has",
 	"WaitForCertificates": "its hosts are those of a domain change",
@@ -117,7 +118,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 }
 
 // notAboutApps are the verbs whose first text is not the name of an app.
-var notAboutApps = strings.Fields("BackupDetails DestroyBackup RegisterBackup VerifyBackup AddNetwork CreateAddon DestroyAddon FindAddon RotateAddon Network RemoveNetwork AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken RevokeTokens SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User")
+var notAboutApps = strings.Fields("BackupDetails DestroyBackup RegisterBackup VerifyBackup AddNetwork CreateAddon DestroyAddon FindAddon RotateAddon Network RemoveNetwork AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken RevokeTokens SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User BeginLink DecideWebLogin FinishSignOn Unlink WebLogin")
 
 // call calls a verb about an app with zero values for all the rest; it reports
 // false for a verb that is about none.

@@ -33,7 +33,7 @@ func (p *Platform) Login(ctx context.Context, source, username, password, code s
 	}
 	u, err = p.noteLogin(ctx, username, func(u *hop3.User) error {
 		if u.SecondFactor.Required() && !p.Auth.TakeCode(u.SecondFactor, code) {
-			return codeRefused()
+			return ErrCodeRefused
 		}
 		return nil
 	}, loginSucceeded(ctx, u))

@@ -145,6 +145,7 @@ func failStatus(err error) int {
 		hop3.CodeUnauthorized: http.StatusUnauthorized,
 		hop3.CodeForbidden:    http.StatusForbidden,
 		hop3.CodeNotFound:     http.StatusNotFound,
+		hop3.CodeConflict:     http.StatusConflict,
 		hop3.CodeUnavailable:  http.StatusServiceUnavailable,
 	}[hop3.CodeOf(err)]
 	if status == 0 {

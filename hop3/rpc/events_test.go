@@ -43,8 +43,9 @@ var reads = map[string]string{
 
 	"app access": "reads", "team list": "reads", "team show": "reads", "token list": "reads", "token show": "reads", "top": "reads", "why": "reads",
 
-	"auth token": "only by SSH: TestAKeyAndALinkLeaveEvents", "auth redeem": "needs a link: the same", "auth totp confirm": "needs a telephone: as auth totp enable",
-	"canary abort": "needs a release that is tried out: TestACanaryLeavesAnEvent of platform", "canary promote": "the same",
+	"auth token": "only by SSH: TestAKeyAndALinkLeaveEvents", "auth redeem": "needs a link: the same", "user unlink": "needs an identity: TestSignOnTakesNoAccountOver", "auth web begin": "changes nothing that is stored", "auth web wait": "needs somebody at a browser: TestACommandLineIsLetIn",
+	"auth totp confirm": "needs a telephone: as auth totp enable",
+	"canary abort":      "needs a release that is tried out: TestACanaryLeavesAnEvent of platform", "canary promote": "the same",
 	"deploy cancel": "needs a deploy under way: TestACanceledDeployLeavesEvents of platform",
 	"proxy set":     "needs two proxies: the story of proxies in tests",
 	"app shell":     "only at a console: see below",

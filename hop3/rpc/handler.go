@@ -20,7 +20,8 @@ import (
 	"github.com/abilian/hop3/hop3/stream"
 )
 
-// Handler answers clients. All exported fields but Uploads are required.
+// Handler answers clients. All exported fields are required, unless
+// they say otherwise.
 type Handler struct {
 	Platform *platform.Platform
 	Commands *command.Commands
@@ -31,6 +32,9 @@ type Handler struct {
 	// Host is who requests without a token come from. It is for a listener
 	// that only the server's administrator can reach; nil everywhere else.
 	Host *hop3.User
+	// OverTLS reports whether a proxy that is trusted says of a request that it
+	// came by HTTPS; nil where there is none.
+	OverTLS func(*http.Request) bool
 
 	once      sync.Once
 	mux       *http.ServeMux
@@ -47,7 +51,7 @@ type Uploads struct {
 
 // ServeHTTP answers POST /rpc, GET /api/stream/{id}, GET
 // /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /api/events, GET /api/console
-// (a websocket), GET /why/{id}, POST /hooks/{app}/{id}, GET /health and GET /version; everything else is not found.
+// (a websocket), GET /why/{id}, the pages of logins under /auth/, POST /hooks/{app}/{id}, GET /health and GET /version; everything else is not found.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.route)
 	h.mux.ServeHTTP(w, r)
@@ -65,6 +69,7 @@ func (h *Handler) route() {
 	h.mux.HandleFunc("GET /api/events", h.users(h.followEvents))
 	h.mux.HandleFunc("GET "+console.Path, h.console)
 	h.mux.HandleFunc("POST /hooks/{app}/{id}", h.deliver)
+	h.routeLogin()
 	h.mux.HandleFunc("GET /health", h.health)
 	h.mux.HandleFunc("GET /version", h.version)
 }

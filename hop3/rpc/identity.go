@@ -11,9 +11,6 @@ import (
 	"github.com/abilian/hop3/hop3/platform"
 )
 
-// cookieName is the cookie that carries a token for browsers.
-const cookieName = "hop3_auth"
-
 // identity is who sent a request; user is nil for strangers.
 type identity struct {
 	user   *hop3.User
@@ -72,10 +69,7 @@ func bearer(r *http.Request) string {
 	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "bearer") {
 		return strings.TrimSpace(token)
 	}
-	if c, err := r.Cookie(cookieName); err == nil {
-		return c.Value
-	}
-	return ""
+	return cookieToken(r)
 }
 
 // address returns where a request comes from.

@@ -219,7 +219,7 @@ func TestLoginsEnd(t *testing.T) {
 		}
 	}
 	link := w.texts(w.admin, "auth", "magic-link", "alice")[0]
-	w.says("changed", w.admin, "user", "set-password", "alice", password)
+	w.says("Password of 'alice' changed", w.admin, "user", "set-password", "alice", password)
 	holds("a login of before", w.user, false)
 	holds("a named token", ci, true)
 	holds("the administrator's own", w.admin, true)
@@ -241,13 +241,13 @@ func TestLoginsEnd(t *testing.T) {
 	holds("one with the second factor that was taken away", mine, false)
 
 	mine = login()
-	w.says("disabled", w.admin, "user", "disable", "alice")
+	w.says("User 'alice' is disabled", w.admin, "user", "disable", "alice")
 	holds("a disabled user's login", mine, false)
 	holds("a disabled user's token", ci, false)
-	w.says("enabled", w.admin, "user", "enable", "alice")
+	w.says("User 'alice' is enabled", w.admin, "user", "enable", "alice")
 	holds("a login of before", mine, false)
 	holds("a token, enabled again", ci, true)
-	w.says("changed", w.admin, "user", "set-password", "alice", password, "--tokens")
+	w.says("Password of 'alice' changed", w.admin, "user", "set-password", "alice", password, "--tokens")
 	holds("a token, when it was asked to end", ci, false)
 }
 
@@ -261,7 +261,7 @@ func TestALinkAsksForTheSecondFactor(t *testing.T) {
 	w.says(api.CodeNeeded, "", "auth", "redeem", link)
 	w.says("The code is not right", "", "auth", "redeem", link, "000000")
 	w.says("eyJ", "", "auth", "redeem", link, recovery[0])
-	w.says("used before", "", "auth", "redeem", link, recovery[1])
+	w.says("The link is not valid, was used before", "", "auth", "redeem", link, recovery[1])
 	w.says("The code is not right", "", "auth", "redeem", w.texts(w.admin, "auth", "magic-link", "alice")[0], recovery[0])
 }
 

@@ -12,13 +12,14 @@ import (
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/command"
+	"github.com/abilian/hop3/hop3/pages"
 	"github.com/abilian/hop3/hop3/platform"
 )
 
 //go:embed why.html
 var whyHTML string
 
-var whyPage = template.Must(template.New("why").Parse(whyHTML))
+var whyPage = template.Must(pages.Parse("why", whyHTML))
 
 // whyAnswer is an explanation as scripts get it.
 type whyAnswer struct {
@@ -41,6 +42,7 @@ type whyView struct {
 	ID      string
 	Title   string
 	Text    string // in place of an explanation
+	Login   string // the address of the login page, for who has to
 	Answers []whyAnswer
 }
 
@@ -85,10 +87,7 @@ func (h *Handler) whyHTML(w http.ResponseWriter, r *http.Request, view whyView, 
 		e := WireError(err)
 		status, view.Title, view.Text = failStatus(err), "Not found", e.Message
 		if status == http.StatusUnauthorized {
-			view.Title = "For users of this server"
-		}
-		if e.Data.Hint != "" {
-			view.Text += " " + e.Data.Hint
+			view.Title, view.Login = "For users of this server", loginURL(r.URL.EscapedPath())
 		}
 	}
 	var page bytes.Buffer
@@ -96,7 +95,7 @@ func (h *Handler) whyHTML(w http.ResponseWriter, r *http.Request, view whyView, 
 		h.fail(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	w.Header().Set("Content-Security-Policy", pages.Policy)
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	writePage(w, status, "text/html; charset=utf-8", page.Bytes())
 }

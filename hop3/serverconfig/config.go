@@ -107,6 +107,7 @@ type Config struct {
 
 	LogLevel string // debug, info, warn or error
 	ACME     ACME
+	OIDC     OIDC
 	Operator string // the address of who runs the server; that of ACME unless set
 
 	// Inert are the keys that were set and have no effect in this Hop3.
@@ -190,6 +191,9 @@ func Load(o Options) (*Config, error) {
 		c.Operator = c.ACME.Email
 	}
 	if err := c.checkPorts(); err != nil {
+		return nil, err
+	}
+	if err := c.checkOIDC(); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -32,6 +32,10 @@ func (db *DB) User(ctx context.Context, username string) (hop3.User, error) {
 // CreateUser stores a new user, a deployer in the default team. It returns a CodeConflict error when the name
 // is taken.
 func (db *DB) CreateUser(ctx context.Context, u hop3.User, events ...hop3.Event) error {
+	return db.change(ctx, func(tx *sql.Tx) error { return db.createUser(ctx, tx, u) }, events...)
+}
+
+func (db *DB) createUser(ctx context.Context, tx *sql.Tx, u hop3.User) error {
 	if u.CreatedAt.IsZero() {
 		u.CreatedAt = now()
 	}
@@ -39,18 +43,16 @@ func (db *DB) CreateUser(ctx context.Context, u hop3.User, events ...hop3.Event)
 	if err != nil {
 		return err
 	}
-	return db.change(ctx, func(tx *sql.Tx) error {
-		created, err := exec(ctx, tx, `INSERT INTO users (`+userColumns+`)
+	created, err := exec(ctx, tx, `INSERT INTO users (`+userColumns+`)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
-			u.Username, u.Email, u.PasswordHash, u.Admin, u.Active, u.LoginCount, toMicros(u.LastLogin), toMicros(u.CreatedAt), int(u.Role), factor, u.LoginGeneration, u.KeptLogin)
-		if err != nil {
-			return fmt.Errorf("creating user %s: %w", u.Username, err)
-		}
-		if !created {
-			return hop3.Errorf(hop3.CodeConflict, "User '%s' already exists.", u.Username)
-		}
-		return setMember(ctx, tx, hop3.DefaultTeam, hop3.Member{Username: u.Username, Role: hop3.RoleDeployer})
-	}, events...)
+		u.Username, u.Email, u.PasswordHash, u.Admin, u.Active, u.LoginCount, toMicros(u.LastLogin), toMicros(u.CreatedAt), int(u.Role), factor, u.LoginGeneration, u.KeptLogin)
+	if err != nil {
+		return fmt.Errorf("creating user %s: %w", u.Username, err)
+	}
+	if !created {
+		return hop3.Errorf(hop3.CodeConflict, "User '%s' already exists.", u.Username)
+	}
+	return setMember(ctx, tx, hop3.DefaultTeam, hop3.Member{Username: u.Username, Role: hop3.RoleDeployer})
 }
 
 // UpdateUser reads the user, lets change alter it, and writes it back in one
