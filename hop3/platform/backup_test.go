@@ -531,7 +531,7 @@ func TestBackup_Schedule(t *testing.T) {
 	}
 	w.addons.fail["dump"] = errors.New("no")
 	for range 3 {
-		w.time.jump(24 * time.Hour)
+		w.time.jump(25 * time.Hour)
 		w.takeBackups(t.Context())
 		w.checkProofs(t.Context())
 	}
