@@ -75,8 +75,9 @@ func TestWhatIsOpenEndsWithTheRights(t *testing.T) {
 	all := func(who comer) map[string]chan struct{} {
 		opened := map[string]chan struct{}{}
 		ends := func(name string) func() {
-			opened[name] = make(chan struct{})
-			return sync.OnceFunc(func() { close(opened[name]) })
+			ended := make(chan struct{})
+			opened[name] = ended
+			return func() { close(ended) }
 		}
 		connection := knock(t, ssh, 1, who.key)
 		t.Cleanup(func() { connection.Close() })

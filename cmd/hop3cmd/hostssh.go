@@ -44,7 +44,7 @@ func sshCommands(home *string) []*cobra.Command {
 		c.Flags().StringVar(&user, "user", "", "as whom (default: the first administrator)")
 		return c
 	}
-	return []*cobra.Command{
+	return append(pythonClientCommands(home), []*cobra.Command{
 		git("git-receive-pack", "Take a push that came by the host's own SSH server"),
 		git("git-upload-pack", "Answer a fetch that came by the host's own SSH server"),
 		{
@@ -55,7 +55,7 @@ func sshCommands(home *string) []*cobra.Command {
 			},
 		},
 		setupSSHCommand(home),
-	}
+	}...)
 }
 
 // repositoryApp takes the forms of a repository's path that clients of Hop3

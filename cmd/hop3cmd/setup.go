@@ -26,6 +26,9 @@ func setupCommand(home *string) *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, h.close()) }()
+			if err := linkForPythonClient(config.Home); err != nil {
+				return err
+			}
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "Home: %s\n", config.Home)
 			for _, program := range []struct{ name, why string }{
