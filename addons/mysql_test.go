@@ -111,6 +111,7 @@ func mysqlSuite() hop3test.AddonClient {
 
 func TestMySQL_Own(t *testing.T) {
 	t.Parallel()
+	needMariaDB(t)
 	client := mysqlSuite()
 	client.Broken = map[string]hop3.AddonServer{"a server without services": hop3test.AddonServer{}}
 	hop3test.Addon(t, new(addons.MySQL), servicestest.Server(t, nil), client)
@@ -118,6 +119,7 @@ func TestMySQL_Own(t *testing.T) {
 
 func TestMySQL_Configured(t *testing.T) {
 	t.Parallel()
+	needMariaDB(t)
 	settings := mysqlServer(t)
 	client := mysqlSuite()
 	client.Broken = map[string]hop3.AddonServer{
@@ -126,6 +128,11 @@ func TestMySQL_Configured(t *testing.T) {
 		"a port nobody listens on": hop3test.AddonServer{Settings: withSettings(settings, "MYSQL_PORT", "1")},
 	}
 	hop3test.Addon(t, new(addons.MySQL), hop3test.AddonServer{Settings: settings}, client)
+}
+
+func needMariaDB(t *testing.T) {
+	t.Helper()
+	needPrograms(t, "mariadb-server", "mariadbd", "mariadb-install-db", "mariadb-dump")
 }
 
 // mysqlServer runs a server as an admin has one, and returns the settings for

@@ -28,6 +28,8 @@ func (m *MySQL) query(ctx context.Context, a hop3.Addon, args []string) (hop3.Ad
 		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "there is no statement to run").WithHint("Write it after the addon's name: query db \"SELECT count(*) FROM users\"")
 	case strings.ContainsRune(text, 0):
 		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "the statement contains a NUL byte")
+	case strings.EqualFold(strings.Fields(text)[0], "LOAD"):
+		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "LOAD does not work here: there is no file").WithHint("Use INSERT, or a dump.")
 	}
 	app, err := m.asApp(ctx, a)
 	if err != nil {
@@ -86,6 +88,7 @@ func (c *mysqlConn) report(ctx context.Context, text string, args ...any) (repor
 	if len(report.Headers) > 0 || rows.Err() != nil {
 		return report, rows.Err()
 	}
+	report.Headers = nil
 	var changed int64
 	if err := conn.QueryRowContext(ctx, "SELECT ROW_COUNT()").Scan(&changed); err != nil {
 		return report, err

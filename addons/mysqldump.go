@@ -154,7 +154,7 @@ func (m *MySQL) Inventory(ctx context.Context, a hop3.Addon) (hop3.Inventory, er
 	if err != nil {
 		return nil, admin.failed(ctx, err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it has only read
+	defer tx.Rollback() // it has only read
 	for _, table := range tables {
 		var rows int64
 		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+quoteName(database)+"."+quoteName(table)).Scan(&rows); err != nil {

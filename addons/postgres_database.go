@@ -40,6 +40,9 @@ func (p *Postgres) Create(ctx context.Context, a hop3.Addon) error {
 	if err := conn.createDatabase(ctx, d, d.database); err != nil {
 		return err
 	}
+	if err := conn.actAsOwner(ctx, d, d.database); err != nil {
+		return err
+	}
 	return p.furnish(ctx, d, d.database, extensions)
 }
 
@@ -172,36 +175,39 @@ func (c *pgConn) createRoles(ctx context.Context, d pgDetails) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	const may = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT "
-	for role, rights := range map[string]string{d.owner: may + "NOLOGIN", d.user: may + "LOGIN PASSWORD " + pgLiteral(verifier)} {
-		found, err := c.role(ctx, d, role)
-		if err != nil {
-			return err
-		}
-		verb := "CREATE ROLE "
-		if found {
-			verb = "ALTER ROLE "
-		}
-		if _, err := tx.Exec(ctx, verb+pgQuote(role)+" "+rights); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "COMMENT ON ROLE "+pgQuote(role)+" IS "+pgLiteral(d.mark())); err != nil {
+	for role, rights := range map[string]string{d.owner: "NOLOGIN", d.user: "LOGIN PASSWORD " + pgLiteral(verifier)} {
+		if err := c.createRole(ctx, tx, d, role, rights); err != nil {
 			return err
 		}
 	}
 	if _, err := tx.Exec(ctx, pgStatement("GRANT %s TO %s", d.owner, d.user)); err != nil {
 		return err
 	}
-	var super bool
-	if err := tx.QueryRow(ctx, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&super); err != nil {
+	return tx.Commit(ctx)
+}
+
+// createRole makes a role that can nothing but what rights say, or changes it.
+func (c *pgConn) createRole(ctx context.Context, tx pgx.Tx, d pgDetails, role, rights string) error {
+	found, err := c.role(ctx, d, role)
+	if err != nil {
 		return err
 	}
-	if !super { // who is not may only give databases to roles that they are in
-		if _, err := tx.Exec(ctx, pgStatement("GRANT %s TO ", d.owner)+"CURRENT_USER"); err != nil {
-			return err
-		}
+	verb := "CREATE ROLE "
+	if found {
+		verb = "ALTER ROLE "
 	}
-	return tx.Commit(ctx)
+	if _, err := tx.Exec(ctx, verb+pgQuote(role)+" NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT "+rights); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "COMMENT ON ROLE "+pgQuote(role)+" IS "+pgLiteral(d.mark())); err != nil {
+		return err
+	}
+	var super bool
+	err = tx.QueryRow(ctx, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&super)
+	if err == nil && !super { // who is not may only give databases to roles that they are in
+		_, err = tx.Exec(ctx, "GRANT "+pgQuote(role)+" TO CURRENT_USER")
+	}
+	return err
 }
 
 // role reports whether the addon has a role. One of the name that is not the
@@ -221,6 +227,9 @@ func (c *pgConn) role(ctx context.Context, d pgDetails, name string) (found bool
 	return true, nil
 }
 
+// pgHalfDropped is the limit of connections of a database whose DROP was ended.
+const pgHalfDropped = -2
+
 // createDatabase makes a database of the addon's owner, or completes it. Nobody
 // can connect to it before everybody else is kept out.
 func (c *pgConn) createDatabase(ctx context.Context, d pgDetails, name string) error {
@@ -231,8 +240,7 @@ func (c *pgConn) createDatabase(ctx context.Context, d pgDetails, name string) e
 		return hop3.Errorf(hop3.CodeConflict, "PostgreSQL at %s has a database '%s' already, which is not this addon's", c.address, name).
 			WithHint("Destroy the addon and create it again, or under another name: it then gets other names in PostgreSQL.")
 	}
-	const halfDropped = -2
-	if err == nil && limit == halfDropped {
+	if err == nil && limit == pgHalfDropped {
 		if _, err = c.Exec(ctx, "DROP DATABASE "+pgQuote(name)); err == nil {
 			err = pgx.ErrNoRows
 		}
@@ -252,7 +260,11 @@ func (c *pgConn) createDatabase(ctx context.Context, d pgDetails, name string) e
 	if err != nil {
 		return c.failure(ctx, "make the addon's database", err)
 	}
-	// All users there are act as the owner in it.
+	return nil
+}
+
+// actAsOwner has all users of the addon act as its owner in a database.
+func (c *pgConn) actAsOwner(ctx context.Context, d pgDetails, name string) error {
 	users, err := c.names(ctx, `SELECT rolname FROM pg_roles WHERE rolcanlogin AND shobj_description(oid, 'pg_authid') = $1`, d.mark())
 	for _, user := range users {
 		if err == nil {
@@ -300,8 +312,13 @@ func (c *pgConn) dropDatabase(ctx context.Context, name string) error {
 
 // empty ends all connections to a database and lets none in.
 func (c *pgConn) empty(ctx context.Context, name string) error {
-	if _, err := c.Exec(ctx, pgStatement("ALTER DATABASE %s ALLOW_CONNECTIONS false", name)); err != nil && pgCode(err) != "55000" {
-		return err // but for one that is half dropped
+	// One that is half dropped lets nobody in, and to alter it ends our session.
+	found, err := c.names(ctx, "SELECT datname FROM pg_database WHERE datname = $1 AND datconnlimit <> $2", name, pgHalfDropped)
+	if err == nil && len(found) > 0 {
+		_, err = c.Exec(ctx, pgStatement("ALTER DATABASE %s ALLOW_CONNECTIONS false", name))
+	}
+	if err != nil {
+		return err
 	}
 	for {
 		var left int

@@ -143,7 +143,7 @@ func pgCount(ctx context.Context, tx pgx.Tx) (hop3.Inventory, error) {
 // dumper finds a pg_dump that is not older than the server.
 func (c *pgConn) dumper() (string, error) {
 	text := c.PgConn().ParameterStatus("server_version")
-	server, _ := strconv.Atoi(strings.SplitN(text, ".", 2)[0])
+	server := pgVersionIn(text)
 	programs, err := pgPrograms("", "pg_dump")
 	if err != nil {
 		return "", hop3.Errorf(hop3.CodeUnavailable, "pg_dump is not installed, which dumps databases of PostgreSQL").
@@ -163,7 +163,8 @@ func (c *pgConn) dumper() (string, error) {
 // pgVersionIn returns the major version in "pg_dump (PostgreSQL) 15.18 (Debian…)".
 func pgVersionIn(text string) int {
 	for word := range strings.FieldsSeq(text) {
-		if n, err := strconv.Atoi(strings.SplitN(word, ".", 2)[0]); err == nil {
+		digits := len(word) - len(strings.TrimLeft(word, "0123456789"))
+		if n, err := strconv.Atoi(word[:digits]); err == nil {
 			return n
 		}
 	}

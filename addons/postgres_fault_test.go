@@ -39,7 +39,7 @@ func newPgWorld(t *testing.T, server hop3.AddonServer) pgWorld {
 
 func (w pgWorld) planned(name string, dedicated bool) hop3.Addon {
 	w.Helper()
-	a := hop3.Addon{Type: "postgres", Name: name, Dedicated: dedicated}
+	a := hop3.Addon{Type: "postgres", Name: name, Dedicated: dedicated, Options: pgClient.Options}
 	details, err := w.Plan(w.Context(), a)
 	if err != nil {
 		w.Fatal(err)
@@ -220,6 +220,25 @@ func TestPostgresElsewhere(t *testing.T) {
 			t.Errorf("Create over it: %v", err)
 		}
 	})
+	t.Run("a database half dropped", func(t *testing.T) {
+		w := newPgWorld(t, server)
+		admin, err := pgx.Connect(t.Context(), adminURL(settings))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer admin.Close(context.Background())
+		a := w.made("half", false)
+		for _, what := range []func() error{func() error { return w.Create(t.Context(), a) }, func() error { return w.Destroy(t.Context(), a) }} {
+			w.write(a, "key", "value")
+			if _, err := admin.Exec(t.Context(), "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half'"); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(what(), w.Create(t.Context(), a)); err != nil {
+				t.Error(err)
+			}
+			w.holds(a, "key", "")
+		}
+	})
 	t.Run("hostile dumps", func(t *testing.T) { hostileDumps(t, newPgWorld(t, server)) })
 	t.Run("dumps of others", func(t *testing.T) { foreignDumps(t, newPgWorld(t, server)) })
 	t.Run("extensions", func(t *testing.T) { extensionsOf(t, settings) })
@@ -264,11 +283,10 @@ func hostileDumps(t *testing.T, w pgWorld) {
 	}
 	owned := filepath.Join(t.TempDir(), "owned")
 	for _, hostile := range []string{
-		`\! touch ` + owned, `\connect bystander`, `\o | touch ` + owned, `\copy kept to '` + owned + `'`, `SELECT 1 \gexec`, "\\restrict x\n\\! touch " + owned,
-		"COPY (SELECT 1) TO PROGRAM 'touch " + owned + "';", "COPY kept FROM '/etc/passwd';", "CREATE TABLE x (t text); COPY x FROM PROGRAM 'id';",
-		"DROP DATABASE bystander;", "DROP DATABASE attacked;", "ALTER ROLE attacked_user SUPERUSER;", "SET ROLE bystander_owner; DROP TABLE kept;",
-		"CREATE EXTENSION dblink;", "CREATE EXTENSION IF NOT EXISTS file_fdw WITH SCHEMA public;", "BEGIN; CREATE TABLE y ();", "SELECT pg_terminate_backend(1);",
-		"DO $$ BEGIN PERFORM pg_read_file('/etc/passwd'); END $$;", "ALTER SYSTEM SET port = 1;", "CREATE FUNCTION f() RETURNS int LANGUAGE c AS '/tmp/x', 'f';", "SELECT '", "$$", "/*", "CREATE TABLE (",
+		`\! touch ` + owned, `\connect bystander`, `SELECT 1 \gexec`, "\\restrict x\n\\! touch " + owned,
+		"COPY (SELECT 1) TO PROGRAM 'touch " + owned + "';", "CREATE TABLE x (t text); COPY x FROM PROGRAM 'id';",
+		"DROP DATABASE bystander;", "DROP DATABASE attacked;", "ALTER DATABASE attacked SET search_path = 'x';", "ALTER ROLE attacked_user SUPERUSER;", "SET ROLE attacked_owner; DROP DATABASE attacked;",
+		"CREATE EXTENSION IF NOT EXISTS file_fdw WITH SCHEMA public;", "BEGIN; CREATE TABLE y ();", "DO $$ BEGIN PERFORM pg_read_file('/etc/passwd'); END $$;", "SELECT '",
 	} {
 		if err := w.Restore(t.Context(), a, strings.NewReader(head+hostile+"\n"+tail)); hop3.CodeOf(err) != hop3.CodeInvalid {
 			t.Errorf("%q: %v", hostile, err)

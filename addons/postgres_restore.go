@@ -9,13 +9,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/abilian/hop3/hop3"
 )
 
 // Restore implements hop3.AddonDumper. The dump goes into a database beside the
-// addon's, as the addon's own user, who can do no harm elsewhere. Only when all
-// of it is there do the two change names, in one transaction: until then apps
-// go on with what they have, and afterwards they connect anew.
+// addon's, as a user who is only for that: whatever is in the dump, it does no
+// harm elsewhere, nor to what the addon holds. Only when all of it is there do
+// the two databases change names, in one transaction: until then apps go on
+// with what they have, and afterwards they connect anew.
 func (p *Postgres) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error {
 	d, err := pgDetailsOf(a)
 	if err != nil {
@@ -36,37 +39,96 @@ func (p *Postgres) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error
 		return hop3.Errorf(hop3.CodeNotFound, "%s is not there to restore into", a.ID()).WithHint("Create it first.")
 	}
 	// What an earlier restore left that was killed is dropped too.
-	fresh, old := "hop3_"+d.id+"_new", "hop3_"+d.id+"_old"
-	for _, name := range []string{fresh, old} {
-		if err := conn.discard(ctx, d, name); err != nil {
-			return err
-		}
+	if err := conn.discard(ctx, d); err != nil {
+		return err
 	}
-	err = conn.createDatabase(ctx, d, fresh)
+	restorer := d
+	restorer.owner, restorer.user, restorer.password = d.scratch("restore"), d.scratch("restore"), password()
+	fresh := d.scratch("new")
+	err = conn.createRestorer(ctx, restorer)
 	if err == nil {
-		err = p.furnish(ctx, d, fresh, extensions)
-	}
-	if err == nil {
-		err = p.play(ctx, d, fresh, newPgScript(r))
+		err = conn.createDatabase(ctx, restorer, fresh)
 	}
 	if err == nil {
-		err = conn.exchange(ctx, d, fresh, old)
+		err = p.furnish(ctx, restorer, fresh, extensions)
 	}
-	// When there is no time left, the next restore or Destroy drops it.
-	for _, name := range []string{fresh, old} {
-		err = errors.Join(err, conn.discard(ctx, d, name))
+	if err == nil {
+		err = p.play(ctx, restorer, fresh, newPgScript(r))
 	}
-	return err
+	if err == nil {
+		err = p.handOver(ctx, restorer, d, fresh)
+	}
+	if err == nil {
+		err = conn.exchange(ctx, d, fresh, d.scratch("old"))
+	}
+	if ctx.Err() != nil {
+		return err // the next restore or Destroy drops what is left
+	}
+	return errors.Join(err, conn.discard(ctx, d))
 }
 
-// discard drops a database of the addon's, if there is one.
-func (c *pgConn) discard(ctx context.Context, d pgDetails, name string) error {
-	if ctx.Err() != nil {
-		return nil
+// scratch is the name of what there is only during a restore. No addon's name
+// becomes one of these.
+func (d pgDetails) scratch(what string) string { return "hop3_" + d.id + "_" + what }
+
+// createRestorer makes the user that a dump is restored as.
+func (c *pgConn) createRestorer(ctx context.Context, r pgDetails) error {
+	verifier, err := pgVerifier(r.password)
+	if err != nil {
+		return err
 	}
-	found, err := c.names(ctx, "SELECT datname FROM pg_database WHERE datname = $1 AND pg_get_userbyid(datdba) = $2", name, d.owner)
-	if err == nil && len(found) > 0 {
-		err = c.dropDatabase(ctx, name)
+	err = pgx.BeginFunc(ctx, c.Conn, func(tx pgx.Tx) error {
+		return c.createRole(ctx, tx, r, r.user, "LOGIN PASSWORD "+pgLiteral(verifier))
+	})
+	if err != nil {
+		return c.failure(ctx, "make a user for the restore", err)
+	}
+	return nil
+}
+
+// handOver gives all that was restored to the addon.
+func (p *Postgres) handOver(ctx context.Context, from, to pgDetails, database string) error {
+	conn, err := p.adminOf(ctx, from, database)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	_, err = conn.Exec(ctx, pgStatement("REASSIGN OWNED BY %s TO %s", from.owner, to.owner))
+	if err == nil {
+		_, err = conn.Exec(ctx, pgStatement("DROP OWNED BY %s", from.owner))
+	}
+	for _, s := range []string{"GRANT ALL ON DATABASE %s TO %s", "ALTER DATABASE %s OWNER TO %s"} {
+		if err == nil {
+			_, err = conn.Exec(ctx, pgStatement(s, database, to.owner))
+		}
+	}
+	if err == nil {
+		_, err = conn.Exec(ctx, "GRANT ALL ON SCHEMA public TO "+pgQuote(to.owner))
+		if pgCode(err) == "3F000" { // the dump has none
+			err = nil
+		}
+	}
+	if err != nil {
+		return conn.failure(ctx, "give the addon what was restored", err)
+	}
+	return conn.actAsOwner(ctx, to, database)
+}
+
+// discard drops what there is only during a restore.
+func (c *pgConn) discard(ctx context.Context, d pgDetails) error {
+	for _, name := range []string{d.scratch("new"), d.scratch("old")} {
+		found, err := c.names(ctx, `SELECT d.datname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
+			WHERE d.datname = $1 AND shobj_description(r.oid, 'pg_authid') = $2`, name, d.mark())
+		if err == nil && len(found) > 0 {
+			err = c.dropDatabase(ctx, name)
+		}
+		if err != nil {
+			return c.failure(ctx, "drop what is left of a restore", err)
+		}
+	}
+	found, err := c.role(ctx, d, d.scratch("restore"))
+	if err == nil && found {
+		_, err = c.Exec(ctx, "DROP ROLE "+pgQuote(d.scratch("restore")))
 	}
 	if err != nil {
 		return c.failure(ctx, "drop what is left of a restore", err)
@@ -108,7 +170,7 @@ func (c *pgConn) rename(ctx context.Context, d pgDetails, fresh, old string) err
 	return tx.Commit(ctx)
 }
 
-// play executes a dump as the addon's user.
+// play executes a dump as the user who is for that.
 func (p *Postgres) play(ctx context.Context, d pgDetails, database string, s *pgScript) error {
 	conn, err := p.app(ctx, d, database)
 	if err != nil {

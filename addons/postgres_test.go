@@ -176,19 +176,19 @@ func configuredPostgres(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	settings := map[string]string{
+		"POSTGRES_HOST": "localhost", "POSTGRES_PORT": strconv.Itoa(port), "POSTGRES_SUPERUSER": "root of all", "POSTGRES_SUPERUSER_PASSWORD": secret,
+		"LOG": dir.Log,
+	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		c, err := pgx.Connect(t.Context(), adminURL(settings))
 		if err == nil {
-			_ = c.Close()
-			break
+			_ = c.Close(t.Context())
+			return settings
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-	}
-	return map[string]string{
-		"POSTGRES_HOST": "localhost", "POSTGRES_PORT": strconv.Itoa(port), "POSTGRES_SUPERUSER": "root of all", "POSTGRES_SUPERUSER_PASSWORD": secret,
-		"LOG": dir.Log,
 	}
 }
 

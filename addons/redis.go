@@ -132,12 +132,10 @@ func (*Redis) Variables(a hop3.Addon) hop3.Env {
 	return env
 }
 
+// redisURL names the user also where it is the default one: redis-cli 7.0 cannot
+// get in with a password alone.
 func redisURL(a hop3.Addon) string {
-	user := a.Details[detailUser]
-	if user == redisDefaultUser {
-		user = ""
-	}
-	u := url.URL{Scheme: "redis", User: url.UserPassword(user, a.Details[detailPassword]), Host: redisAddress(a), Path: "/" + a.Details[redisDB]}
+	u := url.URL{Scheme: "redis", User: url.UserPassword(a.Details[detailUser], a.Details[detailPassword]), Host: redisAddress(a), Path: "/" + a.Details[redisDB]}
 	return u.String()
 }
 

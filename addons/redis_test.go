@@ -1,13 +1,10 @@
 package addons_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -120,6 +117,7 @@ var errLed = errors.New("this one did")
 
 func TestRedis_Own(t *testing.T) {
 	t.Parallel()
+	needRedis(t)
 	client := redisSuite()
 	client.Broken = map[string]hop3.AddonServer{"a server without services": hop3test.AddonServer{}}
 	hop3test.Addon(t, new(addons.Redis), servicestest.Server(t, nil), client)
@@ -127,6 +125,7 @@ func TestRedis_Own(t *testing.T) {
 
 func TestRedis_Configured(t *testing.T) {
 	t.Parallel()
+	needRedis(t)
 	settings := redisServer(t, "databases 64")
 	client := redisSuite("REDIS_USERNAME")
 	client.Broken = map[string]hop3.AddonServer{
@@ -137,21 +136,9 @@ func TestRedis_Configured(t *testing.T) {
 	hop3test.Addon(t, new(addons.Redis), hop3test.AddonServer{Settings: settings}, client)
 }
 
-// gone stands for a setting that is not there.
-const gone = "\x00"
-
-// withSettings returns settings with others, by key and value.
-func withSettings(settings map[string]string, others ...string) map[string]string {
-	next := map[string]string{}
-	for key, value := range settings {
-		next[key] = value
-	}
-	for i := 0; i < len(others); i += 2 {
-		if next[others[i]] = others[i+1]; others[i+1] == gone {
-			delete(next, others[i])
-		}
-	}
-	return next
+func needRedis(t *testing.T) {
+	t.Helper()
+	needPrograms(t, "redis-server", "redis-server")
 }
 
 // redisServer runs a server as an admin has one, and returns the settings for
@@ -169,50 +156,4 @@ func redisServer(t *testing.T, config ...string) map[string]string {
 	startProgram(t, "redis-server", file)
 	waitForPort(t, port)
 	return map[string]string{"REDIS_HOST": "localhost", "REDIS_PORT": port, "REDIS_PASSWORD": secret}
-}
-
-func unusedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
-// startProgram runs a server, which ends with the test.
-func startProgram(t *testing.T, argv ...string) *exec.Cmd {
-	t.Helper()
-	var said bytes.Buffer
-	c := exec.Command(argv[0], argv[1:]...)
-	c.Stdout, c.Stderr = &said, &said
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", argv[0], said.String()[max(0, said.Len()-4<<10):])
-		}
-	})
-	return c
-}
-
-func waitForPort(t *testing.T, port string) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		c, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			_ = c.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }

@@ -83,7 +83,10 @@ func ofNoun(verb, noun string) Kind {
 
 // Noun is what a statement, whose words these are, makes: "TABLE", "VIEW".
 func Noun(words []string) string {
-	for _, w := range words[1:] {
+	for i, w := range words {
+		if i == 0 {
+			continue
+		}
 		switch w {
 		case "TABLE", "SEQUENCE", "INDEX", "VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "PACKAGE", "DATABASE", "SCHEMA", "USER", "ROLE", "SERVER", "TABLESPACE":
 			return w

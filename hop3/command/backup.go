@@ -34,18 +34,43 @@ func backupCommands() []Command {
 	}
 }
 
-// working answers a command that takes long: a client that follows sees what
-// is said as it is, and the work goes on when it leaves. done says at the end
-// what came of it.
-func (c *Call) working(ctx context.Context, name string, work func(context.Context, hop3.Output) (done []api.Item, err error)) ([]api.Item, error) {
-	if !c.Extra.Streaming {
-		var out lines
-		items, err := work(ctx, &out)
-		if err != nil {
-			return nil, out.failed(err)
-		}
-		return items, nil
+// working answers a command that takes long, and goes on when its client
+// leaves. A client that follows sees what is said as it is. What work returns
+// is shown at the end.
+func (c *Call) working(ctx context.Context, name string, work func(context.Context, hop3.Output) ([]api.Item, error)) ([]api.Item, error) {
+	if c.Extra.Streaming {
+		return c.followed(name, work)
 	}
+	type result struct {
+		items []api.Item
+		err   error
+	}
+	var out lines
+	ended := make(chan result, 1)
+	started := c.Platform.Go(name, func(ctx context.Context) {
+		r := result{err: hop3.Errorf(hop3.CodeInternal, "It ended unexpectedly; the server's log says more.")}
+		defer func() { ended <- r }() // also when it panics
+		r.items, r.err = work(ctx, &out)
+	})
+	if !started {
+		return nil, shuttingDown()
+	}
+	select {
+	case r := <-ended:
+		if r.err != nil {
+			return nil, out.failed(r.err)
+		}
+		return r.items, nil
+	case <-ctx.Done():
+		return nil, hop3.Errorf(hop3.CodeCanceled, "Nobody waits any more. It goes on on the server: `hop3 backup list` and `hop3 events` say what becomes of it.")
+	}
+}
+
+func shuttingDown() error {
+	return hop3.Errorf(hop3.CodeUnavailable, "The server is shutting down. Try again in a moment.")
+}
+
+func (c *Call) followed(name string, work func(context.Context, hop3.Output) ([]api.Item, error)) ([]api.Item, error) {
 	log := c.Streams.New(c.App, c.User.Username)
 	started := c.Platform.Go(name, func(ctx context.Context) {
 		success, why := false, "It ended unexpectedly; the server's log says more."
@@ -66,7 +91,7 @@ func (c *Call) working(ctx context.Context, name string, work func(context.Conte
 	})
 	if !started {
 		log.Finish(false, "The server is shutting down.")
-		return nil, hop3.Errorf(hop3.CodeUnavailable, "The server is shutting down. Try again in a moment.")
+		return nil, shuttingDown()
 	}
 	return []api.Item{api.Stream(log.ID)}, nil
 }

@@ -165,7 +165,7 @@ func (t *addonTest) dumped() {
 	for i, value := range hostileValues {
 		t.write(a, fmt.Sprintf("hostile %d", i), value)
 	}
-	for i := range 60 {
+	for i := range 12 {
 		t.write(a, fmt.Sprintf("key %d", i), fmt.Sprintf("value %d", i))
 	}
 	t.write(b, "key 1", "another")
@@ -189,7 +189,7 @@ func (t *addonTest) dumped() {
 			t.holds(b, fmt.Sprintf("hostile %d", i), value)
 		}
 		t.holds(b, "key 1", "value 1")
-		t.holds(b, "key 59", "value 59")
+		t.holds(b, "key 11", "value 11")
 		t.holds(b, "alone", "")
 		t.holds(a, "key 1", "changed since")
 	}
@@ -222,7 +222,7 @@ func (t *addonTest) dumped() {
 func (t *addonTest) truncated() {
 	t.dumper()
 	a, b := t.made("whole"), t.made("kept")
-	for i := range 30 {
+	for i := range 9 {
 		t.write(a, fmt.Sprintf("key %d", i), fmt.Sprintf("value %d", i))
 	}
 	text, _ := t.dump(a)

@@ -21,6 +21,7 @@ type S3 struct {
 	Endpoint  string
 	AccessKey string // of its administrator
 	SecretKey string
+	Data      string // the directory that its buckets are in
 }
 
 // VersitygwBinary returns where versitygw is. It waits for one that tests/run
@@ -88,7 +89,7 @@ func startVersitygw(t testing.TB, binary string) S3 {
 			t.Fatal(err)
 		}
 	}
-	s := S3{Kind: "versitygw", AccessKey: "root", SecretKey: "secret-of-the-test"}
+	s := S3{Kind: "versitygw", AccessKey: "root", SecretKey: "secret-of-the-test", Data: filepath.Join(dir, "data")}
 	s.start(t, []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey}, func(address string) []string {
 		return []string{
 			binary, "--port", address, "--iam-dir", filepath.Join(dir, "users"), "--quiet",
@@ -99,8 +100,8 @@ func startVersitygw(t testing.TB, binary string) S3 {
 }
 
 func startMinIO(t testing.TB, binary string) S3 {
-	s := S3{Kind: "minio", AccessKey: "root", SecretKey: "secret-of-the-test"}
 	dir := t.TempDir()
+	s := S3{Kind: "minio", AccessKey: "root", SecretKey: "secret-of-the-test", Data: filepath.Join(dir, "data")}
 	s.start(t, []string{"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_BROWSER=off", "HOME=" + dir},
 		func(address string) []string {
 			return []string{binary, "server", "--quiet", "--address", address, filepath.Join(dir, "data")}

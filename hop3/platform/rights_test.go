@@ -85,7 +85,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 		w.must(w.Store.SetMember(t.Context(), hop3.DefaultTeam, hop3.Member{Username: name}))
 	}
 	w.must(w.Store.SetGrant(t.Context(), hop3.Grant{App: "blog", User: "viewer", Role: hop3.RoleViewer}))
-	reads := strings.Fields("Addons AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why")
+	reads := strings.Fields("BackupList FindBackup Addons AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why")
 	verbs := reflect.TypeFor[*Platform]()
 	asked := 0
 	for i := range verbs.NumMethod() {
