@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"hop3/routing":      {"hop3"},
 	"hop3/front":        {"hop3", "hop3/procfs", "hop3/routing"},
 	"hop3/s3":           {"hop3"},
+	"hop3/sbom":         {},
 	"hop3/serverconfig": {"hop3", "hop3/idn"},
 	"hop3/store":        {"hop3"},
 	"hop3/stream":       {"hop3"},
@@ -87,7 +88,7 @@ var mayImport = map[string][]string{
 	"hop3/platform": {"hop3", "hop3/cron", "hop3/env", "hop3/idn", "hop3/manifest"},
 
 	// L3: the front doors and the clients.
-	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/idn", "hop3/platform", "hop3/stream"},
+	"hop3/command": {"hop3", "hop3/api", "hop3/archive", "hop3/idn", "hop3/platform", "hop3/sbom", "hop3/stream"},
 	"hop3/rpc":     {"hop3", "hop3/api", "hop3/archive", "hop3/command", "hop3/console", "hop3/platform", "hop3/stream", "hop3/webhook"},
 	"hop3/sshd":    {"hop3", "hop3/git", "hop3/platform"},
 	"hop3/web":     {"hop3", "hop3/platform"},

@@ -77,6 +77,10 @@ func TestFullScreen(t *testing.T) {
 	term.sees("following", "hello from the app: 日本語 e\u0301")
 	term.press("7")
 	term.sees("has no cron entries")
+	term.press("v")
+	term.sees("blog › Events", "following", "release.switched")
+	term.press("Escape")
+	term.seesNot("› Events") // with what follows at once it would be another key
 
 	term.press("u") // no key of this tab
 	term.press("D")

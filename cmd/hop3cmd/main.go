@@ -56,6 +56,7 @@ func Root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(Commands()...)
+	root.AddCommand(manCommand(root))
 	return root
 }
 

@@ -43,6 +43,22 @@ func Main(args []string, stdio Stdio, hostSocket func() string) int {
 	return p.main(ctx, args)
 }
 
+// output is a writer that remembers what went wrong with it.
+type output struct {
+	io.Writer
+	err error
+}
+
+// Write writes, and after an error no more.
+func (o *output) Write(b []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.Writer.Write(b)
+	o.err = err
+	return n, err
+}
+
 // program is one run of the command line.
 type program struct {
 	Stdio
@@ -71,11 +87,16 @@ func exitf(code int, format string, args ...any) error {
 
 func (p *program) main(ctx context.Context, args []string) int {
 	p.printer = newPrinter(p.Stdio, p.getenv)
+	out := &output{Writer: p.printer.out}
+	p.printer.out = out
 	err := p.run(ctx, args)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = exit{api.ExitInterrupted, ""}
 	}
 	p.printer.flush(err)
+	if err == nil && out.err != nil { // what was asked for did not arrive
+		err = exitf(api.ExitGeneral, "The output cannot be written: %v", out.err)
+	}
 	return p.report(err)
 }
 
@@ -141,7 +162,9 @@ func (p *program) remote(ctx context.Context, words []string) error {
 		return err
 	}
 	defer removeInput()
+	answered := p.waiting("Waiting for the server")
 	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: streaming}, input)
+	answered()
 	if err != nil {
 		return err
 	}
@@ -183,12 +206,14 @@ func (p *program) showOrFollow(ctx context.Context, c *client.Client, res client
 // show prints an answer. An error among the items makes the exit status.
 func (p *program) show(res client.Result) error {
 	code := api.ExitOK
-	for i, item := range res.Items {
-		p.printer.item(item, res.Raw[i])
-		if item.T == api.KindError && code == api.ExitOK {
-			code = max(item.ExitCode, api.ExitGeneral)
+	p.paged(func() {
+		for i, item := range res.Items {
+			p.printer.item(item, res.Raw[i])
+			if item.T == api.KindError && code == api.ExitOK {
+				code = max(item.ExitCode, api.ExitGeneral)
+			}
 		}
-	}
+	})
 	if code != api.ExitOK {
 		return exit{code, ""}
 	}

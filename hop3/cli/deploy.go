@@ -43,7 +43,7 @@ func deploy(ctx context.Context, p *program, args []string) error {
 		return p.showPlan(app, o.dir, archive)
 	}
 	if archive.size > maxArchive {
-		return exitf(api.ExitUsage, "The files of %s are too many for an upload: %d MB packed, at most %d.\nName what is not needed in [build].ignore of hop3.toml, or push with git.", o.dir, archive.size>>20, int64(maxArchive)>>20)
+		return tooLarge(o.dir, archive)
 	}
 	c, err := p.connect()
 	if err != nil {
@@ -63,6 +63,10 @@ func deploy(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	return p.showOrFollow(ctx, c, res)
+}
+
+func tooLarge(dir string, archive *packed) error {
+	return exitf(api.ExitUsage, "The files of %s are too many for an upload: %d MB packed, at most %d.\nName what is not needed in [build].ignore of hop3.toml, or push with git.", dir, archive.size>>20, int64(maxArchive)>>20)
 }
 
 // deployFrom has the server fetch a repository, and deploy it.

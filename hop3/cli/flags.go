@@ -20,6 +20,7 @@ type flags struct {
 	noAlias   bool
 	noInput   bool
 	dryRun    bool
+	noPager   bool
 	help      bool
 	version   bool
 	verbosity int
@@ -35,6 +36,7 @@ var switches = map[string]func(*flags){
 	"--why":      func(f *flags) { f.why = true },
 	"--no-alias": func(f *flags) { f.noAlias = true },
 	"--no-input": func(f *flags) { f.noInput = true },
+	"--no-pager": func(f *flags) { f.noPager = true },
 	"--dry-run":  func(f *flags) { f.dryRun = true },
 	"--help":     func(f *flags) { f.help = true },
 	"-h":         func(f *flags) { f.help = true },

@@ -32,6 +32,8 @@ func locals() []local {
 		{"logout", "", "Revoke the token and forget it", logout},
 		{"auth logout", "", "The same as logout", logout},
 		{"deploy", "[DIRECTORY] [-e KEY=VALUE]… [--canary[=PERCENT for TIME]] [--no-stream]", "Deploy the files of a directory", deploy},
+		{"plan", "[DIRECTORY] [-e KEY=VALUE]…", "Say what a deploy of a directory would do", plan},
+		{"app plan", "[DIRECTORY] [-e KEY=VALUE]…", "The same as plan", plan},
 		{"logs", logsUsage, "Show an app's logs; -f goes on with new ones", logs},
 		{"app logs", logsUsage, "The same as logs", logs},
 		{"events", eventsUsage, "Show what happened; -f goes on with what happens", events},
@@ -41,6 +43,7 @@ func locals() []local {
 		{"app shell", shellUsage, "The same as shell", shell},
 		{"config check", "[PATH]", "Check hop3.toml, Procfile and app.json, and show what would run", configCheck},
 		{"config migrate procfile", "[PATH] [--dry-run]", "Write a Procfile as a hop3.toml", configMigrate},
+		{"tunnel", "[ADDON] [--port N] [--type TYPE]", "Let a local port lead to an addon, or to a process of an app", tunnel},
 		{"top", topUsage, "Watch the requests, memory and CPU of apps, or of an app's releases", top},
 		{"app top", topUsage, "The same as top", top},
 		{"tui", tuiUsage, "Show apps, logs and the server on the full screen", fullScreen},
@@ -60,7 +63,9 @@ func locals() []local {
 		{"completion", "bash|zsh|fish | --refresh | --status", "Print a shell's completion script", completion},
 		{"open", "[--print]", "Open an app in a browser", openApp},
 		{"ssh", "[COMMAND…]", "Open a shell, or run a command, in an app's environment by ssh", openSSH},
-		{"scaffold", "[DIRECTORY] [--dry-run]", "Write a first hop3.toml", scaffold},
+		{"init", "[DIRECTORY] [--dry-run]", "Write a hop3.toml for the project found, and ask what it cannot know", initialize},
+		{"scaffold", "[DIRECTORY] [--dry-run]", "Write a first hop3.toml, and ask nothing", scaffold},
+		{"man", "DIRECTORY", "Write the manual's pages", man},
 	}
 }
 
@@ -134,16 +139,16 @@ func help(ctx context.Context, p *program, args []string) error {
 	} else if err != nil {
 		return err
 	}
-	if err := p.show(res); err != nil || len(words) > 0 && !all {
-		return err
+	if len(words) > 0 && !all {
+		return p.show(res)
 	}
 	var b strings.Builder
 	b.WriteString("\nLOCAL COMMANDS")
 	for _, l := range locals() {
 		fmt.Fprintf(&b, "\n  %-16s %s", l.name, l.summary)
 	}
-	p.printer.item(api.Text("%s", b.String()), nil)
-	return nil
+	res.Items, res.Raw = append(res.Items, api.Text("%s", b.String())), append(res.Raw, nil)
+	return p.show(res)
 }
 
 func use(_ context.Context, p *program, args []string) error {

@@ -6,7 +6,7 @@ import "strings"
 // and is found out when it is not given. A test compares them with the
 // server's table.
 var scoped = set(
-	"deploy", "deploy cancel", "redeploy", "app redeploy", "logs", "run", "shell", "restart", "status", "destroy", "ps", "ps scale", "releases", "releases show", "releases switch", "releases diff", "diff", "app diff", "rollback",
+	"deploy", "deploy cancel", "redeploy", "app redeploy", "logs", "run", "shell", "restart", "status", "destroy", "ps", "ps scale", "releases", "releases show", "releases switch", "releases diff", "plan", "app plan", "app debug", "app sbom", "app upgrade", "app tunnel", "scale", "diff", "app diff", "rollback",
 	"app status", "app logs", "app build-logs", "app run", "app shell", "app start", "app stop", "app restart", "app destroy", "app ping", "app releases", "app rollback", "app check", "app credentials",
 	"env show", "env live", "config live", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
 	"cron list", "cron run", "cron logs",
@@ -29,7 +29,7 @@ var optional = set("top", "app top", "app create", "app launch", "cert list", "c
 var forceOwn = set("cert renew")
 
 // followed are the commands whose progress is followed while they work.
-var followed = set("redeploy", "app redeploy", "app create", "app launch", "app fetch")
+var followed = set("redeploy", "app redeploy", "app create", "app launch", "app fetch", "app upgrade")
 
 // watched are the commands of which what they do is shown while they work.
 var watched = set("backup create", "backup platform", "backup all", "backup restore", "backup verify")

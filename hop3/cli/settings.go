@@ -202,9 +202,17 @@ func (p *program) ownHost() string {
 }
 
 func (p *program) dial(server, token string) (*client.Client, error) {
+	dial, err := p.sshDial(server)
+	if err != nil {
+		return nil, err
+	}
+	if dial != nil {
+		server = defaultServer
+	}
 	verify := strings.ToLower(firstOf(p.getenv("HOP3_VERIFY_SSL"), get(p.settings.config, "verify_ssl")))
 	c, err := client.New(client.Config{
 		URL:      server,
+		Dial:     dial,
 		Token:    token,
 		CAFile:   firstOf(p.getenv("HOP3_SSL_CERT"), get(p.settings.config, "ssl_cert")),
 		Insecure: verify == "false" || verify == "0" || verify == "no",

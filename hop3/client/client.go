@@ -34,6 +34,8 @@ type Config struct {
 	CAFile   string // certificates to trust instead of the system's
 	Insecure bool   // trust any certificate
 	Socket   string // a unix socket to connect to, whatever host URL names
+	// Dial connects, whatever host URL names; nil for the usual way.
+	Dial func(ctx context.Context) (net.Conn, error)
 }
 
 // Client calls one server. It is safe for concurrent use.
@@ -57,6 +59,10 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	transport.ResponseHeaderTimeout = readTimeout
+	if c.Dial != nil {
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return c.Dial(ctx) }
+	}
 	if c.Socket != "" {
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", c.Socket)

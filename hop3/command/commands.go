@@ -49,6 +49,7 @@ func New(s Server) *Commands {
 		portCommands(), systemCommands(), sourceCommands(), webhookCommands(), previewCommands(),
 		wafCommands(), whyCommands(), teamCommands(), accessCommands(), tokenCommands(), eventCommands(),
 		notifyCommands(), addonCommands(), addonTypeCommands(s.Platform.AddonTypes()), backupCommands(),
+		debugCommands(), sbomCommands(), planCommands(), tunnelCommands(),
 	} {
 		for _, row := range rows {
 			c.add(row)

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,7 +14,8 @@ func helpCommands() []Command {
 	return []Command{
 		{Name: "help", Summary: "Show what there is, or how a command is used", Usage: "[command]", Who: Public, Max: Any,
 			Flags: []Flag{{Name: "all", Help: "every command"}}, Run: help},
-		{Name: "help commands", Summary: "The commands' names, for programs", Who: Public, Hidden: true, Run: helpNames},
+		{Name: "help commands", Summary: "The commands' names, for programs", Who: Public, Hidden: true, Run: helpNames,
+			Flags: []Flag{{Name: "manual", Help: "with all that their pages say"}}},
 		{Name: "version", Summary: "Show the server's version", Who: Public, Run: version},
 	}
 }
@@ -47,7 +49,7 @@ var sections = []struct {
 	title string
 	names []string
 }{
-	{"DAILY OPERATIONS", []string{"deploy", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
+	{"DAILY OPERATIONS", []string{"deploy", "plan", "redeploy", "logs", "run", "status", "restart", "ps", "releases", "rollback"}},
 	{"MANAGEMENT", []string{"app", "env", "cron", "domain", "preview", "webhook", "waf", "addon", "backup"}},
 	{"ADMINISTRATION", []string{"user", "team", "key", "token", "auth", "system", "plugin", "port", "network"}},
 	{"UTILITIES", []string{"help", "version", "git"}},
@@ -101,7 +103,33 @@ func helpNames(_ context.Context, c *Call) ([]api.Item, error) {
 			names = append(names, name)
 		}
 	}
-	return []api.Item{api.Data(map[string]any{"commands": names})}, nil
+	said := map[string]any{"commands": names}
+	if c.Has("manual") {
+		said["manual"] = c.commands.manuals(names)
+	}
+	return []api.Item{api.Data(said)}, nil
+}
+
+// manuals describes commands for programs that write pages of them.
+func (c *Commands) manuals(names []string) []map[string]any {
+	aliases := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.byName)) {
+		if cmd := c.byName[name]; cmd.Name != name {
+			aliases[cmd.Name] = append(aliases[cmd.Name], name)
+		}
+	}
+	var all []map[string]any
+	for _, name := range names {
+		cmd := c.byName[name]
+		flags := []map[string]string{}
+		for _, f := range cmd.Flags {
+			flags = append(flags, map[string]string{"line": f.String(), "help": f.Help})
+		}
+		all = append(all, map[string]any{
+			"name": cmd.Name, "summary": cmd.Summary, "line": cmd.Line(), "aliases": aliases[cmd.Name], "flags": flags,
+		})
+	}
+	return all
 }
 
 func version(_ context.Context, c *Call) ([]api.Item, error) {

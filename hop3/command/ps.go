@@ -12,7 +12,7 @@ import (
 func psCommands() []Command {
 	return []Command{
 		{Name: "ps", Summary: "Show an app's process types", Who: Viewer, App: NeedsApp, Run: ps},
-		{Name: "ps scale", Summary: "Say how many of a process run", Who: Deployer, Usage: "TYPE=COUNT…", App: NeedsApp, Min: 1, Max: Any, Run: psScale},
+		{Name: "ps scale", Aliases: []string{"scale"}, Summary: "Say how many of a process run", Who: Deployer, Usage: "TYPE=COUNT…", App: NeedsApp, Min: 1, Max: Any, Run: psScale},
 	}
 }
 

@@ -49,6 +49,10 @@ func appCreate(ctx context.Context, c *Call) ([]api.Item, error) {
 			api.Summary("created %s.", c.App),
 		}, nil
 	}
+	// Said at once, and not as the failure of a deploy.
+	if _, err := c.Platform.AppStatus(ctx, c.Actor(), c.App); err == nil {
+		return nil, hop3.Errorf(hop3.CodeConflict, "App '%s' already exists.", c.App)
+	}
 	items, err := c.deploying(ctx, func(ctx context.Context, out hop3.Output) error {
 		_, err := c.Platform.CreateFromSource(ctx, c.Actor(), platform.SourceRequest{
 			App: c.App, Address: address, Branch: c.Value(branchFlag.Name), Env: vars, Out: out,

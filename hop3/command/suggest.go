@@ -49,10 +49,14 @@ func (c *Commands) unknownVerb(noun, verb string) error {
 	of := slices.DeleteFunc(c.visible(), func(name string) bool { return !strings.HasPrefix(name, noun+" ") })
 	words := noun + " " + verb
 	candidates := nearest(words, of)
+	err := hop3.Errorf(CodeUnknownCommand, "Command '%.80s' not found", words)
 	if len(candidates) == 0 {
-		candidates = of
+		err = err.WithHint("'hop3 help %s' lists what there is.", noun)
+		if len(of) <= maxNearest {
+			candidates = of
+		}
 	}
-	return &Mistake{Err: hop3.Errorf(CodeUnknownCommand, "Command '%.80s' not found", words), Typed: words, Candidates: candidates}
+	return &Mistake{Err: err, Typed: words, Candidates: candidates}
 }
 
 // visible returns every name that a list may show, aliases too.
@@ -77,7 +81,10 @@ func (c *Call) suggestApp(ctx context.Context, err error) error {
 	return &Mistake{Err: err, Typed: c.App, Candidates: nearest(c.App, names)}
 }
 
-// nearest returns up to three of the words that typed could have been meant to
+// maxNearest is how many words are suggested.
+const maxNearest = 3
+
+// nearest returns up to maxNearest of the words that typed could have been meant to
 // be.
 func nearest(typed string, words []string) []string {
 	typed = strings.ToLower(typed)
@@ -97,7 +104,7 @@ func nearest(typed string, words []string) []string {
 	}
 	slices.SortStableFunc(found, func(a, b scored) int { return cmp.Compare(a.distance, b.distance) })
 	var out []string
-	for _, f := range found[:min(3, len(found))] {
+	for _, f := range found[:min(maxNearest, len(found))] {
 		out = append(out, f.word)
 	}
 	return out

@@ -21,25 +21,26 @@ func (p *Platform) makeAccounts(ctx context.Context, app hop3.App, m *manifest.M
 	if m.Admin == nil && m.Probe == nil {
 		return app, nil
 	}
-	email := ""
+	return p.Store.UpdateApp(ctx, app.Name, func(a *hop3.App) error { return p.withAccounts(a, m) })
+}
+
+// withAccounts gives an app the accounts that its manifest asks for.
+func (p *Platform) withAccounts(a *hop3.App, m *manifest.Manifest) (err error) {
 	if m.Admin != nil {
-		if email = m.Admin.Email; email == hop3.OperatorEmail {
+		email := m.Admin.Email
+		if email == hop3.OperatorEmail {
 			email = p.Settings.OperatorEmail
 		}
 		if m.Admin.Email != "" && email == "" {
-			return app, hop3.Errorf(hop3.CodeConflict, "[admin] of hop3.toml wants the operator's address, and this server has none").
+			return hop3.Errorf(hop3.CodeConflict, "[admin] of hop3.toml wants the operator's address, and this server has none").
 				WithHint("Write an address, or let the server's admin set OPERATOR_EMAIL.")
 		}
+		a.Admin, err = account(a.Admin, m.Admin.Username, email, m.Admin.Password)
 	}
-	return p.Store.UpdateApp(ctx, app.Name, func(a *hop3.App) (err error) {
-		if m.Admin != nil {
-			a.Admin, err = account(a.Admin, m.Admin.Username, email, m.Admin.Password)
-		}
-		if m.Probe != nil && err == nil {
-			a.Probe, err = account(a.Probe, m.Probe.Username, m.Probe.Email, probePassword)
-		}
-		return err
-	})
+	if m.Probe != nil && err == nil {
+		a.Probe, err = account(a.Probe, m.Probe.Username, m.Probe.Email, probePassword)
+	}
+	return err
 }
 
 func account(old *hop3.Account, username, email string, password hop3.Generate) (*hop3.Account, error) {

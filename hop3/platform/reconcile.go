@@ -29,6 +29,9 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err := p.finishDestroys(ctx); err != nil {
 		return err
 	}
+	if err := p.Files.Remove(p.plansDir()); err != nil { // of a server that was killed
+		p.Logger.Warn("removing the files of plans", zap.Error(err))
+	}
 	if err := p.settleBackups(ctx); err != nil {
 		p.Logger.Error("settling backups", zap.Error(err)) // apps come first
 	}

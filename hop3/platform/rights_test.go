@@ -85,7 +85,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 		w.must(w.Store.SetMember(t.Context(), hop3.DefaultTeam, hop3.Member{Username: name}))
 	}
 	w.must(w.Store.SetGrant(t.Context(), hop3.Grant{App: "blog", User: "viewer", Role: hop3.RoleViewer}))
-	reads := strings.Fields("BackupList FindBackup Addons AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why")
+	reads := strings.Fields("BackupList FindBackup Addons AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why Contents")
 	verbs := reflect.TypeFor[*Platform]()
 	asked := 0
 	for i := range verbs.NumMethod() {
@@ -94,7 +94,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 			if name == "viewer" && slices.Contains(reads, m.Name) {
 				continue
 			}
-			if m.Name == "CreateApp" || m.Name == "CreateFromSource" || m.Name == "AuthorizeCreate" || m.Name == "Deploy" || m.Name == "BeginPush" {
+			if m.Name == "CreateApp" || m.Name == "CreateFromSource" || m.Name == "AuthorizeCreate" || m.Name == "Deploy" || m.Name == "Plan" || m.Name == "BeginPush" {
 				want = hop3.CodeForbidden // they may make none, of whatever name
 			}
 			if m.Name == "RemoveNotifyTarget" || m.Name == "TestNotifyTarget" {

@@ -38,6 +38,7 @@ var reads = map[string]string{
 	"addon list": "reads", "addon types": "reads", "addon show": "reads", "addon status": "asks the addon", "addon exists": "reads",
 	"addon create": "needs a service: TestAddons_LeaveEvents of platform", "addon destroy": "the same", "addon attach": "the same", "addon detach": "the same",
 	"addon promote": "the same", "addon rotate": "the same", "addon endpoint": "the same",
+	"app debug": "reads", "app sbom": "reads", "plan": "only says what deploy would do", "app tunnel": "only at a console: the story plan of tests", "addon tunnel": "the same, as addon endpoint",
 	"addon expose": "the same: the story of addons in tests", "addon unexpose": "the same",
 
 	"app access": "reads", "team list": "reads", "team show": "reads", "token list": "reads", "token show": "reads", "top": "reads", "why": "reads",
@@ -100,6 +101,7 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 		{"app destroy --app other -y", hop3.EventAppDestroyed, 0},
 		{"deploy --app blog", hop3.EventDeploySucceeded, 0},
 		{"redeploy --app blog", "", 8}, // an upload: its source is not kept
+		{"app upgrade --app blog --no-backup", "", 8},
 		{"app restart --app blog", hop3.EventAppRestarted, 0},
 		{"app run --app blog true", hop3.EventAppRan, 0},
 		{"cron run --app blog night", hop3.EventCronRun, 0},

@@ -19,7 +19,7 @@ func (s *help) needs(*model) []query { return nil }
 
 // everywhere are the keys that each screen has.
 var everywhere = []hint{
-	{"d a s o b", "Dashboard, Apps, System, Addons, Backups (where the screen has no other use for the key)"},
+	{"d a s v o b", "Dashboard, Apps, System, Events, Addons, Backups (where the screen has no other use for the key)"},
 	{": or c", "a command, as behind hop3; Tab completes"},
 	{"x", "another server"},
 	{"r or R", "ask again now"},

@@ -10,14 +10,17 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"github.com/abilian/hop3/hop3/api"
 )
 
 // maxLogLines is how many lines one can scroll back.
 const maxLogLines = 5000
 
-// logs follows an app's logs.
+// logs follows an app's logs, or what happens.
 type logs struct {
-	app    string
+	app    string // "" for the events of all apps, and of the server
+	events bool
 	tail   *tail // what is followed; nil before the first time
 	lines  []string
 	filter string
@@ -31,6 +34,9 @@ type logs struct {
 }
 
 func newLogs(app string) *logs { return &logs{app: app} }
+
+// newEvents follows what happens: to an app, or to all that one may see.
+func newEvents(app string) *logs { return &logs{app: app, events: true} }
 
 // tail is one connection. The one that reads it never waits for the screen:
 // when there are too many lines the oldest go.
@@ -75,7 +81,12 @@ type logMsg struct {
 	err   error
 }
 
-func (s *logs) name() string { return "Logs" }
+func (s *logs) name() string {
+	if s.events {
+		return "Events"
+	}
+	return "Logs"
+}
 
 func (s *logs) needs(*model) []query { return nil }
 
@@ -90,11 +101,24 @@ func (s *logs) follow(m *model, query url.Values) tea.Cmd {
 	ctx, stop := context.WithCancel(m.ctx)
 	t := &tail{stop: stop, more: make(chan struct{}, 1)}
 	s.tail, s.since, s.retry = t, m.now(), time.Time{}
-	c, app := m.client, s.app
+	c, app, events := m.client, s.app, s.events
 	return tea.Batch(func() tea.Msg {
-		err := c.FollowLogs(ctx, app, query, t.add)
+		var err error
+		if events {
+			err = c.FollowEvents(ctx, ofApp(query, app), func(e api.Event) { t.add(api.EventLine(e)) })
+		} else {
+			err = c.FollowLogs(ctx, app, query, t.add)
+		}
 		return logMsg{tail: t, ended: true, err: err}
 	}, t.wait(ctx))
+}
+
+// ofApp adds an app to a query; "" is none.
+func ofApp(query url.Values, app string) url.Values {
+	if app != "" {
+		query.Set("app", app)
+	}
+	return query
 }
 
 // wait ends with the next lines.
@@ -116,15 +140,23 @@ func (s *logs) leave(*model) {
 	}
 }
 
-// logged gives a message to the tab it is for.
-func (m *model) logged(msg logMsg) tea.Cmd {
-	page, ok := m.screen().(*appPage)
-	if !ok {
-		return nil
+// following returns the logs that a tail is of, nil when they were left.
+func (m *model) following(t *tail) *logs {
+	shown := m.screen()
+	if page, ok := shown.(*appPage); ok {
+		shown = page.tabs[page.tab]
 	}
-	s, ok := page.tabs[page.tab].(*logs)
-	if !ok || s.tail != msg.tail {
-		return nil // of a tab that was left
+	if s, ok := shown.(*logs); ok && s.tail == t {
+		return s
+	}
+	return nil
+}
+
+// logged gives a message to the screen it is for.
+func (m *model) logged(msg logMsg) tea.Cmd {
+	s := m.following(msg.tail)
+	if s == nil {
+		return nil
 	}
 	s.append(msg.tail.take())
 	if !msg.ended {
@@ -150,12 +182,8 @@ func (m *model) again(s *logs) tea.Cmd {
 type logAgain struct{ tail *tail }
 
 func (m *model) logAgain(msg logAgain) tea.Cmd {
-	page, ok := m.screen().(*appPage)
-	if !ok {
-		return nil
-	}
-	s, ok := page.tabs[page.tab].(*logs)
-	if !ok || s.tail != msg.tail {
+	s := m.following(msg.tail)
+	if s == nil {
 		return nil
 	}
 	query := url.Values{"lines": {"500"}}

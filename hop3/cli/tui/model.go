@@ -145,6 +145,7 @@ func places() []place {
 		{"d", "Dashboard", func() screen { return newDashboard() }},
 		{"a", "Apps", func() screen { return newApps() }},
 		{"s", "System", func() screen { return newSystem() }},
+		{"v", "Events", func() screen { return newEvents("") }},
 		{"o", "Addons", func() screen { return newAddons() }},
 		{"b", "Backups", func() screen { return newBackups() }},
 	}

@@ -108,6 +108,8 @@ func (s *appPage) key(m *model, key string) (tea.Cmd, bool) {
 		return s.turnTo(m, "Logs"), true
 	case "e":
 		return s.turnTo(m, "Env"), true
+	case "v":
+		return m.open(newEvents(s.app)), true
 	case "s":
 		if state := s.state(m); state == "STOPPED" || state == "CRASHED" || state == "FAILED" {
 			return m.startApp(s.app), true
@@ -155,7 +157,7 @@ func (s *appPage) click(m *model, x, y int) tea.Cmd {
 func (s *appPage) wheel(m *model, by int) tea.Cmd { return s.tabs[s.tab].wheel(m, by) }
 
 func (s *appPage) hints(m *model) []hint {
-	return append(s.tabs[s.tab].hints(m), hint{"Tab", "next"}, hint{"s", "stop/start"}, hint{"r", "restart"}, hint{"X", "cancel deploy"}, hint{"D", "destroy"})
+	return append(s.tabs[s.tab].hints(m), hint{"Tab", "next"}, hint{"s", "stop/start"}, hint{"r", "restart"}, hint{"X", "cancel deploy"}, hint{"D", "destroy"}, hint{"v", "events"})
 }
 
 // overview is what `app status` says.

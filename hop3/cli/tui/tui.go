@@ -23,6 +23,7 @@ import (
 type Caller interface {
 	Call(ctx context.Context, args []string, extra api.Extra, archive *client.Archive) (client.Result, error)
 	FollowLogs(ctx context.Context, app string, query url.Values, line func(string)) error
+	FollowEvents(ctx context.Context, query url.Values, each func(api.Event)) error
 	FollowDeploy(ctx context.Context, streamID string, line func(api.LogEvent)) (api.CompleteEvent, error)
 }
 

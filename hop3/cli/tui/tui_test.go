@@ -73,6 +73,35 @@ func TestLogs(t *testing.T) {
 	w.sees("following", "tick two")
 }
 
+func TestEvents(t *testing.T) {
+	w := newWorld(t)
+	w.press("v")
+	w.events[""] <- api.Event{ID: 1, Time: "2026-11-25T11:58:00Z", Kind: "deploy.succeeded", Actor: "ada", App: "blog", Message: "v3 is live: " + hostile}
+	w.events[""] <- api.Event{ID: 2, Time: "2026-11-25T11:59:00Z", Kind: "login.failed", Message: "a wrong password"}
+	w.until("both are there", func() bool { return strings.Contains(w.screenText(), "wrong password") })
+	w.settle()
+	w.golden("events")
+	w.press("/")
+	w.typeText("blog")
+	w.press("enter")
+	w.sees("only “blog”", "v3 is live")
+	if strings.Contains(w.screenText(), "wrong password") {
+		t.Errorf("the filter lets everything through:\n%s", w.screenText())
+	}
+
+	w.press("esc", "a")
+	w.settle()
+	w.press("enter", "v")
+	w.events["blog"] <- api.Event{ID: 3, Time: "2026-11-25T11:59:30Z", Kind: "app.restarted", App: "blog", Message: "once more"}
+	w.until("it is there", func() bool { return strings.Contains(w.screenText(), "once more") })
+	w.sees("blog › Events", "following")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.query != "app=blog&lines=500" {
+		t.Errorf("followed were the events of %s", w.query)
+	}
+}
+
 func TestLogsAreBounded(t *testing.T) {
 	s := newLogs("blog")
 	for range 3 {
@@ -303,7 +332,7 @@ func TestSwitchServer(t *testing.T) {
 	w := newWorld(t)
 	w.press("x", "down", "enter")
 	w.settle()
-	w.sees("work (hop3.example.org)")
+	w.sees("work (hop3.example")
 }
 
 func TestQuit(t *testing.T) {

@@ -31,9 +31,11 @@ type world struct {
 	msgs chan tea.Msg
 
 	mu      sync.Mutex
-	answers map[string]any // []api.Item or *api.Error, by the command line
-	asked   []string       // the command lines
-	logs    chan string    // the lines of the log that is followed
+	answers map[string]any            // []api.Item or *api.Error, by the command line
+	asked   []string                  // the command lines
+	logs    chan string               // the lines of the log that is followed
+	events  map[string]chan api.Event // those that are followed, by the app
+	query   string                    // of the last stream of events
 	time    time.Time
 	down    bool
 }
@@ -43,7 +45,7 @@ var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &world{t: t, msgs: make(chan tea.Msg, 1000), answers: standard(), logs: make(chan string, 10), time: noon}
+	w := &world{t: t, msgs: make(chan tea.Msg, 1000), answers: standard(), logs: make(chan string, 10), events: map[string]chan api.Event{"": make(chan api.Event, 10), "blog": make(chan api.Event, 10)}, time: noon}
 	server := httptest.NewServer(w)
 	t.Cleanup(func() {
 		cancel()
@@ -82,6 +84,22 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			case text := <-w.logs:
 				data, _ := json.Marshal(api.LogEvent{Msg: text})
 				fmt.Fprintf(rw, "event: log\ndata: %s\n\n", data)
+				rw.(http.Flusher).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
+	if r.URL.Path == "/api/events" {
+		w.mu.Lock()
+		w.query = r.URL.RawQuery
+		w.mu.Unlock()
+		rw.Header().Set("Content-Type", "text/event-stream")
+		for {
+			select {
+			case e := <-w.events[r.URL.Query().Get("app")]:
+				data, _ := json.Marshal(e)
+				fmt.Fprintf(rw, "event: event\nid: %d\ndata: %s\n\n", e.ID, data)
 				rw.(http.Flusher).Flush()
 			case <-r.Context().Done():
 				return
