@@ -59,7 +59,7 @@ func config(t *testing.T, files map[string]string, words ...string) ([]api.Item,
 }
 
 func TestConfigCheck(t *testing.T) {
-	items, err := config(t, map[string]string{"hop3.toml": "[backup]\npaths = [\"x\"]\n[scaling.web]\nmin = 2\nmax = 4\n[[ports]]\nnumber = 2525\n[static]\n\"/a\" = \"b\"\n", "Procfile": "web: serve\nrelease: migrate\n"}, "check")
+	items, err := config(t, map[string]string{"hop3.toml": "[scaling.web]\nmin = 2\nmax = 4\n[[ports]]\nnumber = 2525\n[static]\n\"/a\" = \"b\"\n", "Procfile": "web: serve\nrelease: migrate\n"}, "check")
 	if err != nil {
 		t.Fatal(err)
 	}
