@@ -17,10 +17,11 @@ type pgScript struct {
 	in    *bufio.Reader
 	line  int  // of the character that is read next, from 1
 	ended bool // the last comment that only a whole dump has was there
+	most  int  // the bytes a statement may have
 }
 
 func newPgScript(r io.Reader) *pgScript {
-	return &pgScript{in: bufio.NewReaderSize(r, 128<<10), line: 1}
+	return &pgScript{in: bufio.NewReaderSize(r, 128<<10), line: 1, most: pgMaxStatement}
 }
 
 const (
@@ -107,8 +108,8 @@ func (s *pgScript) next() (string, error) {
 				st.text.WriteByte(c)
 			}
 		}
-		if st.text.Len() > pgMaxStatement {
-			return "", s.errorf("a statement is longer than %d MiB", pgMaxStatement>>20)
+		if st.text.Len() > s.most {
+			return "", s.errorf("a statement is longer than %d bytes", s.most)
 		}
 	}
 }
@@ -217,7 +218,7 @@ func (s *pgScript) quoted(to *strings.Builder, quote byte, escapes bool) error {
 			}
 			to.WriteByte(c)
 		}
-		if to.Len() > pgMaxStatement {
+		if to.Len() > s.most {
 			return nil
 		}
 	}
@@ -257,7 +258,7 @@ func (s *pgScript) dollar(to *strings.Builder) error {
 		default:
 			matched = 0
 		}
-		if to.Len() > pgMaxStatement {
+		if to.Len() > s.most {
 			return nil
 		}
 	}

@@ -121,7 +121,8 @@ func redisConfig(dir, port string, version int) string {
 		"dbfilename " + redisDumpFile,
 	}
 	if version >= 602 {
-		lines = append(lines, "sanitize-dump-payload clients") // what RESTORE is given may be anything
+		lines = append(lines, "sanitize-dump-payload clients", // what RESTORE is given may be anything
+			"set-proc-title no") // whose it is shows in the list of processes
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

@@ -234,10 +234,10 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Logger:    c.logger,
 		Settings:  c.settings(box),
 	}
+	c.Platform.Backups, c.Platform.CopyDatabase = backups, c.copyDatabase
 	if c.Platform.SignOn, err = signOn(c.config.OIDC, c.Platform.ControlURL()); err != nil {
 		return err
 	}
-	c.Platform.Backups, c.Platform.CopyDatabase = backups, c.copyDatabase
 	if c.front != nil || isTable {
 		c.Platform.Firewall = c.Guard
 	}
@@ -345,8 +345,8 @@ func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 		ServerPorts:      s.Ports(),
 		AppPorts:         [2]int{s.PortRange.First, s.PortRange.Last},
 		PortsStrict:      s.PortsStrict,
-		SignOn:           signOnRules(s.OIDC),
 		ExposeSource:     s.Addons["EXPOSE_DEFAULT_SOURCE"],
+		SignOn:           signOnRules(s.OIDC),
 		NotIsolated:      box.Isolation(),
 	}
 }

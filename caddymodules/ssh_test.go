@@ -121,14 +121,15 @@ func TestWhatIsOpenEndsWithTheRights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		begun = &firstWrite{begun: make(chan struct{})}
-		ended = ends("console")
+		spoken := &firstWrite{begun: make(chan struct{})}
+		consoleEnded := ends("console")
+		console := client.Console{Stdin: strings.NewReader(""), Stdout: spoken, Stderr: io.Discard}
 		go func() {
-			defer ended()
-			_, _ = c.Attach(ctx, []string{"events", "-f", "--app", "blog"}, client.Console{Stdin: strings.NewReader(""), Stdout: begun, Stderr: io.Discard})
+			defer consoleEnded()
+			_, _ = c.Attach(ctx, []string{"events", "-f", "--app", "blog"}, console)
 		}()
 		select {
-		case <-begun.begun:
+		case <-spoken.begun:
 		case <-ctx.Done():
 			t.Fatal("the console says nothing")
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 // docFiles are the texts that users read, in the order in which they would.
-var docFiles = []string{"README.md", "docs/apps.md", "docs/cli.md", "docs/tui.md", "docs/server.md", "docs/signon.md", "docs/plugins.md"}
+var docFiles = []string{"README.md", "docs/apps.md", "docs/cli.md", "docs/tui.md", "docs/server.md", "docs/plugins.md", "docs/signon.md"}
 
 // elsewhere are the commands of the texts that TestDocCommands does not run,
 // with what does, or why nothing can.

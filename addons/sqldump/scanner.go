@@ -186,32 +186,46 @@ func (s *Scanner) remark(line string) {
 	}
 }
 
-// quoted reads to the end of a string or a name.
+// quoted reads to the end of a string or a name. Most of a dump is strings.
 func (s *Scanner) quoted(quote byte) error {
-	for {
-		c, err := s.in.ReadByte()
-		if err != nil {
+	for len(s.text) <= maxStatement {
+		chunk, err := s.in.Peek(max(1, s.in.Buffered()))
+		if len(chunk) == 0 {
 			return err
 		}
-		s.text = append(s.text, c)
+		n := 0
+		for n < len(chunk) && chunk[n] != quote {
+			if chunk[n] == '\\' && quote != '`' {
+				if n+1 == len(chunk) {
+					break
+				}
+				n++
+			}
+			n++
+		}
+		take := min(n+1, len(chunk))
+		last := chunk[take-1]
+		s.take(chunk[:take])
 		switch {
-		case c == quote: // doubled ones begin another string at once
+		case n == len(chunk):
+		case last == quote: // doubled ones begin another string at once
 			return nil
-		case c == '\n':
-			s.line++
-		case c == '\\' && quote != '`':
-			if c, err = s.in.ReadByte(); err != nil {
+		default: // what follows a backslash is never the end
+			escaped, err := s.in.Peek(1)
+			if len(escaped) == 0 {
 				return err
 			}
-			s.text = append(s.text, c)
-			if c == '\n' {
-				s.line++
-			}
-		}
-		if len(s.text) > maxStatement {
-			return ErrTooLong
+			s.take(escaped)
 		}
 	}
+	return ErrTooLong
+}
+
+// take adds what was peeked at to the statement.
+func (s *Scanner) take(b []byte) {
+	s.text = append(s.text, b...)
+	s.line += bytes.Count(b, []byte{'\n'})
+	_, _ = s.in.Discard(len(b)) // is buffered
 }
 
 // comment reads to the end of a comment.

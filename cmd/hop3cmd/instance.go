@@ -171,9 +171,6 @@ func (i *instance) welcome(ctx context.Context) error {
 	if err := firstRun(ctx, p, i.out); err != nil {
 		return err
 	}
-	if _, err := linkHostProgram(i.config.Home); err != nil {
-		fmt.Fprintf(i.out, "Warning: clients of Hop3 (Python) do not find hop3-server: %s\n", err)
-	}
 	tell(i.notify.ready())
 	banner(i.out, i.config, i.options.settings["home"] != "")
 	// What only the start needed goes back; an idle server would keep it long.

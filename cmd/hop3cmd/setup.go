@@ -3,9 +3,7 @@ package hop3cmd
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -43,11 +41,6 @@ func setupCommand(home *string) *cobra.Command {
 					fmt.Fprintf(out, "%s: not installed; %s\n", program.name, program.why)
 				}
 			}
-			link, err := linkHostProgram(config.Home)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(out, "hop3-server: %s\n", link)
 			admin, err := h.firstAdmin(cmd.Context())
 			if err != nil {
 				return err
@@ -64,30 +57,4 @@ func setupCommand(home *string) *cobra.Command {
 			return nil
 		},
 	}
-}
-
-// linkHostProgram lets clients of Hop3 (Python), which run
-// /home/hop3/venv/bin/hop3-server by ssh, find this program there: below the
-// home, whichever that is. What somebody else put there stays.
-func linkHostProgram(home string) (string, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("finding this program: %w", err)
-	}
-	link := filepath.Join(home, "venv", "bin", "hop3-server")
-	old, err := os.Readlink(link)
-	switch {
-	case err == nil && old == program:
-		return link, nil
-	case err == nil:
-		if err := os.Remove(link); err != nil { // to an older program of ours
-			return "", err
-		}
-	case !errors.Is(err, os.ErrNotExist):
-		return link, nil // a program, and no link
-	}
-	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-		return "", err
-	}
-	return link, os.Symlink(program, link)
 }

@@ -22,7 +22,8 @@ type printer struct {
 	out, err  io.Writer
 	color     bool // on the output
 	errColor  bool
-	boxes     bool // tables with lines around
+	boxes     bool // tables with lines around, when they fit
+	width     int  // of the terminal; 0 when there is none
 	json      bool
 	verbosity int
 	place     string // "context / app", in front of summaries
@@ -32,8 +33,13 @@ type printer struct {
 
 func newPrinter(stdio Stdio, getenv func(string) string) *printer {
 	plain := getenv("NO_COLOR") != "" || getenv("TERM") == "dumb"
+	width := 0
+	if out, ok := stdio.Out.(*os.File); ok {
+		width, _, _ = term.GetSize(int(out.Fd())) // 0 for none
+	}
 	return &printer{
-		out: stdio.Out, err: stdio.Err,
+		width: width,
+		out:   stdio.Out, err: stdio.Err,
 		color:     !plain && isTerminal(stdio.Out),
 		errColor:  !plain && isTerminal(stdio.Err),
 		boxes:     isTerminal(stdio.Out),
@@ -102,7 +108,11 @@ func (p *printer) item(item api.Item, raw json.RawMessage) {
 func (p *printer) normal(item api.Item) {
 	switch item.T {
 	case api.KindTable:
-		fmt.Fprint(p.out, table(item.Headers, item.Rows, p.boxes))
+		if p.boxes {
+			fmt.Fprint(p.out, tableWithin(item.Headers, item.Rows, p.width))
+		} else {
+			fmt.Fprint(p.out, table(item.Headers, item.Rows, false))
+		}
 	case api.KindSuccess:
 		p.say("green", "✓ "+item.Text)
 	case api.KindHint:

@@ -25,6 +25,36 @@ func table(headers []string, rows [][]any, boxes bool) string {
 	if boxes {
 		return boxed(grid, widths)
 	}
+	return columns(grid, widths)
+}
+
+// tableWithin is table for a terminal: what is too wide for it has no lines
+// around or, when that does not help, a line for each cell.
+func tableWithin(headers []string, rows [][]any, width int) string {
+	for _, boxes := range []bool{true, false} {
+		if text := table(headers, rows, boxes); width == 0 || widest(text) <= width {
+			return text
+		}
+	}
+	names := 0
+	for _, h := range headers {
+		names = max(names, utf8.RuneCountInString(h))
+	}
+	var b strings.Builder
+	for n, row := range rows {
+		if n > 0 {
+			b.WriteString("\n")
+		}
+		for i, cell := range cells(row) {
+			if i < len(headers) && cell != "" {
+				fmt.Fprintf(&b, "%-*s  %s\n", names, headers[i], cell)
+			}
+		}
+	}
+	return b.String()
+}
+
+func columns(grid [][]string, widths []int) string {
 	var b strings.Builder
 	for _, row := range grid {
 		b.WriteString(strings.TrimRight(joined(row, widths, "  "), " ") + "\n")
@@ -73,4 +103,13 @@ func cells[T any](values []T) []string {
 		}
 	}
 	return out
+}
+
+// widest is how many columns the longest line of a text has.
+func widest(text string) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		n = max(n, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+	}
+	return n
 }

@@ -117,6 +117,22 @@ func TestInitAsks(t *testing.T) {
 	}
 }
 
+// A table that is wider than the terminal is not broken into pieces.
+func TestNarrowTerminal(t *testing.T) {
+	rows := [][]any{{"blog", "RUNNING", 3}, {"shop", "STOPPED", nil}}
+	headers := []string{"Name", "Status", "Instances"}
+	for width, want := range map[int]string{
+		0:  "│ blog │ RUNNING │ 3         │",
+		30: "│ blog │ RUNNING │ 3         │",
+		29: "\nblog  RUNNING  3\n",
+		20: "Name       blog\nStatus     RUNNING\nInstances  3\n\nName       shop\nStatus     STOPPED\n",
+	} {
+		if got := tableWithin(headers, rows, width); !strings.Contains(got, want) {
+			t.Errorf("%d columns:\n%s", width, got)
+		}
+	}
+}
+
 // full is an output that takes nothing.
 type full struct{}
 

@@ -59,12 +59,12 @@ func config(t *testing.T, files map[string]string, words ...string) ([]api.Item,
 }
 
 func TestConfigCheck(t *testing.T) {
-	items, err := config(t, map[string]string{"hop3.toml": "[backup]\npaths = [\"x\"]\n[scaling.web]\nmin = 2\nmax = 4\n[[ports]]\nnumber = 2525\n[static]\n\"/a\" = \"b\"\n", "Procfile": "web: serve\nrelease: migrate\n"}, "check")
+	items, err := config(t, map[string]string{"hop3.toml": "[scaling.web]\nmin = 2\nmax = 4\n[[ports]]\nnumber = 2525\n[static]\n\"/a\" = \"b\"\n", "Procfile": "web: serve\nrelease: migrate\n"}, "check")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, _ := json.Marshal(items)
-	for _, want := range []string{`[backup] has no effect on this server yet: `, `"OK"`, `["before the start","once","migrate"]`, `["web","2 to 4","serve"]`, "Port 2525/tcp of the host is in $PORT_2525, for any.", "/a is served from b."} {
+	for _, want := range []string{`"OK"`, `["before the start","once","migrate"]`, `["web","2 to 4","serve"]`, "Port 2525/tcp of the host is in $PORT_2525, for any.", "/a is served from b."} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s is not in %s", want, text)
 		}

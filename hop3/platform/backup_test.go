@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -163,6 +164,7 @@ func (w *backupWorld) back() hop3.Backup {
 
 func (w *backupWorld) events(kind hop3.EventKind) int {
 	w.t.Helper()
+	w.settled() // events may be on their way
 	w.writeNoted(w.t.Context())
 	found, err := w.Store.Events(w.t.Context(), hop3.EventQuery{Kind: kind})
 	w.must(err)
@@ -282,8 +284,8 @@ func TestBackup_ARestoreThatFailsChangesNothing(t *testing.T) {
 				if _, err := w.RestoreBackup(t.Context(), alice, RestoreRequest{Backup: b.ID, Target: target, Out: w.out}); err == nil {
 					t.Fatal("it was restored")
 				}
+				w.settled() // what goes on beside it works with the same files
 				w.Files = disk.Files{}
-				w.settled()
 				if got := w.has("blog"); got != before {
 					t.Errorf("the app has %s, and had %s", got, before)
 				}
@@ -309,11 +311,14 @@ type killer struct {
 	Files
 	at, n int
 	fail  bool
+	mu    sync.Mutex
 }
 
 var errKilled = errors.New("killed")
 
 func (k *killer) step() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.n++; k.n < k.at || k.fail && k.n > k.at {
 		return nil
 	}
@@ -531,7 +536,7 @@ func TestBackup_Schedule(t *testing.T) {
 	}
 	w.addons.fail["dump"] = errors.New("no")
 	for range 3 {
-		w.time.jump(24 * time.Hour)
+		w.time.jump(25 * time.Hour)
 		w.takeBackups(t.Context())
 		w.checkProofs(t.Context())
 	}

@@ -19,10 +19,6 @@ import (
 // crash and after a clean end alike, before anything is served. An app that
 // cannot be brought back is marked failed; the others are not held up by it.
 func (p *Platform) Reconcile(ctx context.Context) error {
-	apps, err := p.Store.Apps(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the apps: %w", err)
-	}
 	if err := p.loadFirewall(ctx); err != nil {
 		return err
 	}
@@ -35,7 +31,8 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err := p.settleBackups(ctx); err != nil {
 		p.Logger.Error("settling backups", zap.Error(err)) // apps come first
 	}
-	if apps, err = p.Store.Apps(ctx); err != nil {
+	apps, err := p.Store.Apps(ctx)
+	if err != nil {
 		return fmt.Errorf("reading the apps: %w", err)
 	}
 	p.keepApps(ctx, apps)

@@ -1,6 +1,7 @@
 package serverconfig
 
 import (
+	"slices"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
@@ -244,7 +245,7 @@ var keys = append([]key{
 	{name: "CERTIFICATE_STORAGE", show: hidden,
 		set: to(func(c *Config) *string { return &c.ACME.Storage }, optional(storage)),
 		doc: "where several servers for the same domains share their certificates: a directory, or a storage module as a JSON object"},
-}, append(append(append(addonKeys(), backupKeys()...), oidcKeys()...), inert(
+}, append(slices.Concat(addonKeys(), backupKeys(), oidcKeys()), inert(
 	"HOP3_USER", "MODE", "HOP3_DEBUG", "HOP3_UNSAFE", "HOP3_SKIP_CONFIG_VALIDATION",
 	"CATALOG_SOURCE_URL",
 )...)...)
