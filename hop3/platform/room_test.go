@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/disk"
 )
 
 // TestRoomIsMade deploys where there is never enough of the disk: what deploys
@@ -38,6 +39,7 @@ func TestRoomIsMade(t *testing.T) {
 		}
 	}
 	w.Settings.MinFreeSpace = 1 << 60
+	w.Files = &alone{}
 
 	_, err := w.Deploy(t.Context(), alice, w.request("5"))
 	if hop3.CodeOf(err) != hop3.CodeUnavailable || !strings.Contains(err.Error(), "not enough disk space to deploy 'blog'") {
@@ -91,4 +93,16 @@ func TestRoomLeavesLinksAlone(t *testing.T) {
 	if names, _ := w.Files.List(victim); !slices.Equal(names, []string{"data"}) {
 		t.Errorf("the victim has %v", names)
 	}
+}
+
+// alone is a disk to which nobody else writes: with each look there is more
+// room. On a real one others may take what was freed at once.
+type alone struct {
+	disk.Files
+	free uint64
+}
+
+func (a *alone) Free(string) (bytes, files uint64, err error) {
+	a.free += 1 << 20
+	return a.free, a.free, nil
 }
