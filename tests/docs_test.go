@@ -18,25 +18,29 @@ import (
 )
 
 // docFiles are the texts that users read, in the order in which they would.
-var docFiles = []string{"README.md", "docs/apps.md", "docs/cli.md", "docs/tui.md", "docs/server.md", "docs/plugins.md", "docs/signon.md"}
+var docFiles = []string{"README.md", "docs/apps.md", "docs/cli.md", "docs/tui.md", "docs/server.md", "docs/plugins.md", "docs/signon.md", "docs/addons.md", "docs/backups.md"}
 
 // elsewhere are the commands of the texts that TestDocCommands does not run,
 // with what does, or why nothing can.
 var elsewhere = map[string]string{
-	"go run ./cmd/hop3 run --demo":                  "testdata/script/demo.txtar runs it built",
-	"tests/run":                                     "is what runs this",
-	"go build -o /usr/local/bin/hop3 ./cmd/hop3":    "TestMain does, to another place",
-	"hop3 run":                                      "startServer does",
-	"./caddy hop3 run":                              "TestXcaddy does",
-	"hop3 caddy run --config Caddyfile":             "testdata/script/caddyfile.txtar does",
-	"hop3 login --username ada":                     "asks for a password at a terminal; the tests of hop3/cli have one",
-	`hop3 login "https://hop3.example.com?token=…"`: "needs that server; the README's login is run",
+	"go run ./cmd/hop3 run --demo":               "testdata/script/demo.txtar runs it built",
+	"tests/run":                                  "is what runs this",
+	"go build -o /usr/local/bin/hop3 ./cmd/hop3": "TestMain does, to another place",
+	"hop3 run":                                   "startServer does",
+	"hop3 addon create s3 files":                 "TestS3AndEmail does, where there is an S3 server",
+	"hop3 addon email test mail ada@example.org": "would send to strangers: the tests of package addons have a mail server",
+	"hop3 addon create s3 photos --set endpoint=https://s3.eu-west-3.amazonaws.com --set region=eu-west-3 --set bucket=my-photos --set access_key=AKIAEXAMPLE --password-stdin < secret": "needs that bucket: TestS3Given of package addons has one",
+	"hop3 addon create email mail --set host=smtp.example.com --set user=app@example.com --set from=app@example.com --password-stdin < password":                                         "needs that server: TestS3AndEmail has one",
+	"./caddy hop3 run":                                                                             "TestXcaddy does",
+	"hop3 caddy run --config Caddyfile":                                                            "testdata/script/caddyfile.txtar does",
+	"hop3 login --username ada":                                                                    "asks for a password at a terminal; the tests of hop3/cli have one",
+	`hop3 login "https://hop3.example.com?token=…"`:                                                "needs that server; the README's login is run",
 	"hop3 notify add slack https://hooks.slack.com/services/T000/B000/XXXX":                        "would send to strangers: the tests of hop3/notify have receivers",
 	"hop3 notify add ntfy https://ntfy.sh/my-topic --secret tk_example":                            "would send to strangers: the tests of hop3/notify have receivers",
 	"hop3 notify add email ops@example.com":                                                        "would send to strangers: the tests of hop3/notify have receivers",
 	"hop3 notify add webhook https://example.com/hook --app blog --kind deploy --kind app.crashed": "would send to strangers: the tests of hop3/notify have receivers",
-	"hop3 notify test NAME":   "would send to strangers: the tests of hop3/notify have receivers",
-	"hop3 notify remove NAME": "would send to strangers: the tests of hop3/notify have receivers",
+	"hop3 notify test NAME":                                                                        "would send to strangers: the tests of hop3/notify have receivers",
+	"hop3 notify remove NAME":                                                                      "would send to strangers: the tests of hop3/notify have receivers",
 	"CGO_ENABLED=1 xcaddy build v2.11.9 --with github.com/abilian/hop3/cmd/hop3cmd --replace github.com/abilian/hop3=. --with example.com/hop3-make@v0.0.0=./tests/plugin":                "TestXcaddy does the same with xcaddy's library",
 	"CGO_ENABLED=1 xcaddy build v2.11.9 --with github.com/abilian/hop3/cmd/hop3cmd --replace github.com/abilian/hop3=. --with example.com/hop3-memcached@v0.0.0=./tests/plugin/memcached": "TestXcaddy does the same with xcaddy's library",
 }

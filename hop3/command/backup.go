@@ -209,7 +209,11 @@ func place(b hop3.Backup) string {
 }
 
 func backupShow(ctx context.Context, c *Call) ([]api.Item, error) {
-	b, m, trouble, err := c.Platform.BackupDetails(ctx, c.Actor(), c.Args[0])
+	id, err := c.Platform.FindBackup(ctx, c.Actor(), c.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	b, m, trouble, err := c.Platform.BackupDetails(ctx, c.Actor(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -233,8 +237,12 @@ func backupShow(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func backupVerify(ctx context.Context, c *Call) ([]api.Item, error) {
+	id, err := c.Platform.FindBackup(ctx, c.Actor(), c.Args[0])
+	if err != nil {
+		return nil, err
+	}
 	return c.working(ctx, "backup verify", func(ctx context.Context, out hop3.Output) ([]api.Item, error) {
-		b, err := c.Platform.VerifyBackup(ctx, c.Actor(), c.Args[0], out)
+		b, err := c.Platform.VerifyBackup(ctx, c.Actor(), id, out)
 		if err != nil {
 			return nil, err
 		}
@@ -243,7 +251,7 @@ func backupVerify(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func backupRestore(ctx context.Context, c *Call) ([]api.Item, error) {
-	id, err := c.Platform.FindBackup(ctx, c.Actor(), c.Value("target-app"), c.Args[0])
+	id, err := c.Platform.FindBackup(ctx, c.Actor(), c.Args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -271,8 +279,12 @@ func backupRegister(ctx context.Context, c *Call) ([]api.Item, error) {
 }
 
 func backupDestroy(ctx context.Context, c *Call) ([]api.Item, error) {
-	if err := c.Platform.DestroyBackup(ctx, c.Actor(), c.Args[0]); err != nil {
+	id, err := c.Platform.FindBackup(ctx, c.Actor(), c.Args[0])
+	if err != nil {
 		return nil, err
 	}
-	return []api.Item{api.Text("The backup %s is destroyed.", c.Args[0]), api.Summary("destroyed %s.", c.Args[0])}, nil
+	if err := c.Platform.DestroyBackup(ctx, c.Actor(), id); err != nil {
+		return nil, err
+	}
+	return []api.Item{api.Text("The backup %s is destroyed.", id), api.Summary("destroyed %s.", id)}, nil
 }

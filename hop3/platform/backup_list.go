@@ -123,21 +123,27 @@ func (p *Platform) BackupDetails(ctx context.Context, who Actor, id string) (b h
 	return b, r.Metadata(), r.Check(ctx), nil
 }
 
-// FindBackup returns the ID of the newest complete backup of an app that has
-// this label; what is an ID already is returned as it is.
-func (p *Platform) FindBackup(ctx context.Context, who Actor, app, text string) (string, error) {
+// FindBackup returns the ID of the newest complete backup that has this label;
+// what is an ID already is returned as it is. Where backups of several apps
+// have the label, that is a CodeInvalid error: none of them is meant more.
+func (p *Platform) FindBackup(ctx context.Context, who Actor, text string) (string, error) {
 	if hop3.ValidateBackupID(text) == nil {
 		return text, nil
 	}
-	all, err := p.visibleBackups(ctx, who, app)
+	all, err := p.visibleBackups(ctx, who, "")
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(all, func(b hop3.Backup) bool { return b.Label == text && b.State != hop3.BackupFailed })
-	if i < 0 || text == "" {
+	all = slices.DeleteFunc(all, func(b hop3.Backup) bool { return b.Label != text || b.State == hop3.BackupFailed })
+	if len(all) == 0 || text == "" {
 		return "", hop3.Errorf(hop3.CodeNotFound, "There is no backup with the ID or label %.80q.", text).WithHint("`hop3 backup list` shows those there are.")
 	}
-	return all[i].ID, nil
+	for _, b := range all {
+		if b.App != all[0].App {
+			return "", hop3.Errorf(hop3.CodeInvalid, "Backups of '%s' and of '%s' have the label %.80q.", all[0].App, b.App, text).WithHint("Say which by its ID: `hop3 backup list` shows them.")
+		}
+	}
+	return all[0].ID, nil
 }
 
 // DestroyBackup destroys a backup with all its copies.

@@ -243,7 +243,7 @@ func TestBackup_TheSameAppGoesBack(t *testing.T) {
 	if got := w.has("blog"); got != whole {
 		t.Errorf("the app has %s", got)
 	}
-	id, err := w.FindBackup(t.Context(), alice, "blog", "oops")
+	id, err := w.FindBackup(t.Context(), alice, "oops")
 	w.must(err)
 	_, err = w.RestoreBackup(t.Context(), alice, RestoreRequest{Backup: id, Out: w.out})
 	w.must(err)

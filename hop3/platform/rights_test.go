@@ -86,7 +86,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 		w.must(w.Store.SetMember(t.Context(), hop3.DefaultTeam, hop3.Member{Username: name}))
 	}
 	w.must(w.Store.SetGrant(t.Context(), hop3.Grant{App: "blog", User: "viewer", Role: hop3.RoleViewer}))
-	reads := strings.Fields("BackupList FindBackup Addons AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why Contents")
+	reads := strings.Fields("BackupList Addons AppAccess AppStatus Authorize FirewallEvents Canary CronEntries CronLog CronRuns Deliveries DeployLog Diff Env EnvOrigins HTTP LastDeploy Logs Previews Redeployable Releases Certificates FailedRequests Top Why Contents")
 	verbs := reflect.TypeFor[*Platform]()
 	asked := 0
 	for i := range verbs.NumMethod() {
@@ -118,7 +118,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 }
 
 // notAboutApps are the verbs whose first text is not the name of an app.
-var notAboutApps = strings.Fields("BackupDetails DestroyBackup RegisterBackup VerifyBackup AddNetwork CreateAddon DestroyAddon FindAddon RotateAddon Network RemoveNetwork AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken RevokeTokens SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User BeginLink DecideWebLogin FinishSignOn Unlink WebLogin")
+var notAboutApps = strings.Fields("BackupDetails FindBackup DestroyBackup RegisterBackup VerifyBackup AddNetwork CreateAddon DestroyAddon FindAddon RotateAddon Network RemoveNetwork AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken RevokeTokens SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User BeginLink DecideWebLogin FinishSignOn Unlink WebLogin")
 
 // call calls a verb about an app with zero values for all the rest; it reports
 // false for a verb that is about none.
