@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -20,7 +19,7 @@ import (
 
 // addApp puts --app behind the words of a command that acts on an app.
 func (p *program) addApp(words []string) ([]string, error) {
-	_, n := match(scoped, words)
+	name, n := match(scoped, words)
 	if n == 0 {
 		if p.flags.app == "" {
 			return words, nil
@@ -31,6 +30,9 @@ func (p *program) addApp(words []string) ([]string, error) {
 		return slices.Insert(slices.Clone(words), n, "--app", p.flags.app), nil
 	}
 	app, err := p.resolveApp()
+	if err == nil {
+		err = p.checkProject(name, p.projectRoot(), app)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,9 +99,9 @@ type project struct {
 // readProject reads the hop3.toml of dir; a missing one is empty.
 func readProject(dir string) (project, error) {
 	var m project
-	for _, name := range []string{"hop3/hop3.toml", "hop3.toml"} {
-		content, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
-		if errors.Is(err, os.ErrNotExist) {
+	for _, name := range projectFiles {
+		content, err := readConfigFile(dir, name)
+		if content == nil && err == nil {
 			continue
 		}
 		if err == nil {
@@ -114,11 +116,7 @@ func readProject(dir string) (project, error) {
 }
 
 func (p *program) appFromManifest() (string, error) {
-	dir := p.dir
-	if file := p.upward("hop3.toml"); file != "" {
-		dir = filepath.Dir(file)
-	}
-	m, err := readProject(dir)
+	m, err := readProject(p.projectRoot())
 	if err != nil {
 		return "", err
 	}

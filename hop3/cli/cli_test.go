@@ -201,7 +201,7 @@ ignore = ["*.bin", "!static/keep/*.bin", "/data/", "tmp/**/*.log"]
 	if err := os.Chmod(filepath.Join(dir, "app.py"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	packed, err := packProject(dir)
+	packed, err := packProject(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ ignore = ["*.bin", "!static/keep/*.bin", "/data/", "tmp/**/*.log"]
 }
 
 func TestAnEmptyDirectoryIsNotDeployed(t *testing.T) {
-	if _, err := packProject(t.TempDir()); exitCode(err) != api.ExitUsage {
+	if _, err := packProject(t.TempDir(), ""); exitCode(err) != api.ExitUsage {
 		t.Errorf("%v", err)
 	}
 }

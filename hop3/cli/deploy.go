@@ -31,7 +31,10 @@ func deploy(ctx context.Context, p *program, args []string) error {
 	if o.address != "" {
 		return p.deployFrom(ctx, app, o)
 	}
-	archive, err := packProject(o.dir)
+	if err := p.checkProject("deploy", o.dir, app); err != nil {
+		return err
+	}
+	archive, err := packProject(o.dir, p.contextName())
 	if err != nil {
 		return err
 	}

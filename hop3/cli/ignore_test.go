@@ -49,7 +49,7 @@ func TestIgnoresAsGitDoes(t *testing.T) {
 	for _, dir := range []string{"", "services", "services/web"} {
 		want := strings.Split(git(filepath.Join(top, dir), "-c", "core.quotePath=false", "ls-files", "-z", "--others", "--exclude-standard"), "\x00")
 		want = slices.DeleteFunc(want, func(s string) bool { return s == "" })
-		packed, err := packProject(filepath.Join(top, dir))
+		packed, err := packProject(filepath.Join(top, dir), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestIgnoreFiles(t *testing.T) {
 	}
 	check := func(deprecated bool, want string) {
 		t.Helper()
-		packed, err := packProject(dir)
+		packed, err := packProject(dir, "")
 		if err != nil {
 			t.Fatal(err)
 		}

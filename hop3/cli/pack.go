@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/abilian/hop3/hop3/api"
@@ -20,13 +21,16 @@ type packed struct {
 	*os.File
 	size  int64
 	names []string
+	// context is the one that hop3.toml is packed for; "" for none.
+	context string
 	// deprecated says that .hop3ignore left something out.
 	deprecated bool
 }
 
 // packProject packs the files of dir, without what is never deployed, what git
-// ignores, and what [build].ignore of its hop3.toml names.
-func packProject(dir string) (_ *packed, err error) {
+// ignores, and what [build].ignore of its hop3.toml names. That file is packed
+// as it is in a context.
+func packProject(dir, context string) (_ *packed, err error) {
 	m, err := readProject(dir)
 	if err != nil {
 		return nil, err
@@ -35,7 +39,7 @@ func packProject(dir string) (_ *packed, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &packed{File: file}
+	a := &packed{File: file, context: context}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -73,6 +77,8 @@ func (a *packed) write(dir string, ignored *ignore) error {
 			return nil
 		case entry.Type()&fs.ModeSymlink != 0:
 			return a.addLink(out, dir, name)
+		case slices.Contains(projectFiles, name) && entry.Type().IsRegular():
+			return a.addProjectFile(out, dir, name)
 		case entry.Type().IsRegular():
 			return a.addFile(out, tree, name)
 		case entry.IsDir():
@@ -111,6 +117,23 @@ func (a *packed) addFile(out *tar.Writer, tree fs.FS, name string) error {
 	}
 	a.names = append(a.names, name)
 	return nil
+}
+
+// addProjectFile packs a hop3.toml.
+func (a *packed) addProjectFile(out *tar.Writer, dir, name string) error {
+	content, err := readConfigFile(dir, name)
+	if err == nil {
+		content, err = flatten(content, a.context)
+	}
+	if err != nil {
+		return fmt.Errorf("packing %s: %w", name, err)
+	}
+	a.names = append(a.names, name)
+	if err := out.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content)), Mode: 0o644}); err != nil {
+		return err
+	}
+	_, err = out.Write(content)
+	return err
 }
 
 // addLink packs a symbolic link that stays inside; the server refuses others.

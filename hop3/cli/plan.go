@@ -22,7 +22,7 @@ func plan(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	archive, err := packProject(o.dir)
+	archive, err := packProject(o.dir, p.contextName())
 	if err != nil {
 		return err
 	}

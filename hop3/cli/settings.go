@@ -140,17 +140,15 @@ func serverKey(server string) string {
 
 // contextName returns the name of the context in use, or "".
 func (p *program) contextName() string {
-	for _, name := range []string{p.flags.context, p.getenv("HOP3_CONTEXT"), get(p.settings.config, "cli", "default_context")} {
-		if name != "" {
-			return name
-		}
-	}
-	return ""
+	return firstOf(p.flags.context, p.getenv("HOP3_CONTEXT"), p.projectContext(), get(p.settings.config, "cli", "default_context"))
 }
 
 // server returns the address of the server that is meant.
 func (p *program) server() (string, error) {
-	if dev := strings.ToLower(p.getenv("HOP3_DEV_MODE")); dev == "true" || dev == "1" || dev == "yes" {
+	if err := p.checkContext(); err != nil {
+		return "", err
+	}
+	if p.devMode() {
 		return firstOf(get(p.settings.config, "api_url"), defaultServer), nil
 	}
 	if server := p.getenv("HOP3_API_URL"); server != "" {
@@ -169,8 +167,14 @@ func (p *program) server() (string, error) {
 	return firstOf(get(p.settings.config, "api_url"), defaultServer), nil
 }
 
+// devMode says that the server is the one that somebody works on.
+func (p *program) devMode() bool {
+	dev := strings.ToLower(p.getenv("HOP3_DEV_MODE"))
+	return dev == "true" || dev == "1" || dev == "yes"
+}
+
 func (p *program) contextServer(name string) (string, error) {
-	m, err := readProject(p.dir)
+	m, err := readProject(p.projectRoot())
 	if err != nil {
 		return "", err
 	}

@@ -62,7 +62,7 @@ func actionRow(kind string, act hop3.AddonAction) Command {
 	}
 	if act.Usage != "" {
 		c.Max = Any
-		c.Flags = []Flag{{Name: "command", Short: "c", Value: "TEXT", Help: "in place of words"}}
+		c.Flags = []Flag{{Name: "command", Value: "TEXT", Help: "in place of words"}}
 	}
 	return c
 }
