@@ -14,11 +14,13 @@ import (
 var typeFlag = Flag{Name: "type", Value: "TYPE", Help: "its type, where several have the name"}
 
 func addonCommands() []Command {
-	one := func(name, summary string, run func(context.Context, *Call) ([]api.Item, error), flags ...Flag) Command {
-		return Command{Name: "addon " + name, Summary: summary, Usage: "NAME", Who: User, Min: 1, Max: 1, Run: run, Flags: append([]Flag{typeFlag}, flags...)}
+	one := func(name, summary string, run addonVerb, flags ...Flag) Command {
+		return Command{Name: "addon " + name, Summary: summary, Usage: "NAME", Who: User, Min: 1, Max: 1, Run: run.found, Flags: append([]Flag{typeFlag}, flags...)}
 	}
 	ofApp := func(name, summary, did string, verb attachVerb, flags ...Flag) Command {
-		c := one(name, summary, func(ctx context.Context, c *Call) ([]api.Item, error) { return c.changeAttachment(ctx, did, verb) }, flags...)
+		c := one(name, summary, func(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
+			return c.changeAttachment(ctx, id, did, verb)
+		}, flags...)
 		c.Flags = append(c.Flags, Flag{Name: "service-type", Value: "TYPE", Help: "as --type"})
 		c.Who, c.App = Deployer, NeedsApp
 		return c
@@ -39,7 +41,7 @@ func addonCommands() []Command {
 		one("show", "Show an addon and what its service says of it", addonShow),
 		one("status", "Show whether an addon works", addonStatus),
 		one("endpoint", "Show where an addon is reached", addonEndpoint),
-		one("exists", "Say whether there is an addon", addonExists),
+		{Name: "addon exists", Summary: "Say whether there is an addon", Usage: "NAME", Who: User, Min: 1, Max: 1, Run: addonExists, Flags: []Flag{typeFlag}},
 		one("expose", "Let the network reach an addon", addonExpose,
 			Flag{Name: "source", Value: "NETWORK", Help: "who may: 203.0.113.0/24, an address, or any"}, Flag{Name: "host", Value: "NAME", Help: "the server's name in the URL"}),
 		one("unexpose", "Let only this server reach an addon", addonUnexpose),
@@ -131,6 +133,18 @@ func (c *Call) find(ctx context.Context) (hop3.AddonID, error) {
 	return c.Platform.FindAddon(ctx, c.Actor(), c.Args[0], firstOf(c.Value("type"), c.Value("service-type")))
 }
 
+// addonVerb is a command about the addon that it is called with.
+type addonVerb func(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error)
+
+// found finds the addon first.
+func (verb addonVerb) found(ctx context.Context, c *Call) ([]api.Item, error) {
+	id, err := c.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return verb(ctx, c, id)
+}
+
 type attachVerb func(p *platform.Platform, ctx context.Context, who platform.Actor, app string, id hop3.AddonID, primary bool, out hop3.Output) (platform.AttachmentChange, error)
 
 func withoutPrimary(verb func(*platform.Platform, context.Context, platform.Actor, string, hop3.AddonID, hop3.Output) (platform.AttachmentChange, error)) attachVerb {
@@ -139,11 +153,7 @@ func withoutPrimary(verb func(*platform.Platform, context.Context, platform.Acto
 	}
 }
 
-func (c *Call) changeAttachment(ctx context.Context, did string, verb attachVerb) ([]api.Item, error) {
-	id, err := c.find(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (c *Call) changeAttachment(ctx context.Context, id hop3.AddonID, did string, verb attachVerb) ([]api.Item, error) {
 	var out lines
 	change, err := verb(c.Platform, ctx, c.Actor(), c.App, id, c.Has("primary"), &out)
 	if err != nil {
@@ -163,11 +173,7 @@ func (c *Call) changeAttachment(ctx context.Context, did string, verb attachVerb
 	return append(items, api.Summary("addon %s is %s %s.", id.Name, did, c.App)), nil
 }
 
-func addonShow(ctx context.Context, c *Call) ([]api.Item, error) {
-	id, err := c.find(ctx)
-	if err != nil {
-		return nil, err
-	}
+func addonShow(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
 	view, err := c.Platform.ShowAddon(ctx, c.Actor(), id)
 	if err != nil {
 		return nil, err
@@ -200,11 +206,7 @@ func statusWord(view platform.AddonView) string {
 	return string(view.Status)
 }
 
-func addonStatus(ctx context.Context, c *Call) ([]api.Item, error) {
-	id, err := c.find(ctx)
-	if err != nil {
-		return nil, err
-	}
+func addonStatus(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
 	view, err := c.Platform.ShowAddon(ctx, c.Actor(), id)
 	if err != nil {
 		return nil, err
@@ -220,11 +222,7 @@ func addonStatus(ctx context.Context, c *Call) ([]api.Item, error) {
 	return []api.Item{table}, nil
 }
 
-func addonEndpoint(ctx context.Context, c *Call) ([]api.Item, error) {
-	id, err := c.find(ctx)
-	if err != nil {
-		return nil, err
-	}
+func addonEndpoint(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
 	end, err := c.Platform.AddonEndpoint(ctx, c.Actor(), id)
 	if err != nil {
 		return nil, err
@@ -246,11 +244,7 @@ func addonExists(ctx context.Context, c *Call) ([]api.Item, error) {
 	return []api.Item{api.Data(map[string]any{"exists": err == nil, "name": name})}, nil
 }
 
-func addonRotate(ctx context.Context, c *Call) ([]api.Item, error) {
-	id, err := c.find(ctx)
-	if err != nil {
-		return nil, err
-	}
+func addonRotate(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
 	var out lines
 	if err := c.Platform.RotateAddon(ctx, c.Actor(), id, &out); err != nil {
 		return nil, out.failed(err)
@@ -258,11 +252,7 @@ func addonRotate(ctx context.Context, c *Call) ([]api.Item, error) {
 	return append(out.items(), api.Text("Addon '%s' and its apps have other credentials; the old ones have ended.", id.Name), api.Summary("rotated %s.", id.Name)), nil
 }
 
-func addonDestroy(ctx context.Context, c *Call) ([]api.Item, error) {
-	id, err := c.find(ctx)
-	if err != nil {
-		return nil, err
-	}
+func addonDestroy(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
 	var out lines
 	if err := c.Platform.DestroyAddon(ctx, c.Actor(), id, &out); err != nil {
 		return nil, out.failed(err)
@@ -270,11 +260,7 @@ func addonDestroy(ctx context.Context, c *Call) ([]api.Item, error) {
 	return append(out.items(), api.Text("Addon '%s' has been destroyed, with its data.", id.Name), api.Summary("destroyed %s %s.", id.Type, id.Name)), nil
 }
 
-func addonExpose(ctx context.Context, c *Call) ([]api.Item, error) {
-	id, err := c.find(ctx)
-	if err != nil {
-		return nil, err
-	}
+func addonExpose(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
 	exposed, err := c.Platform.ExposeAddon(ctx, c.Actor(), id, c.Value("source"))
 	if err != nil {
 		return nil, err
@@ -287,11 +273,7 @@ func addonExpose(ctx context.Context, c *Call) ([]api.Item, error) {
 	}, nil
 }
 
-func addonUnexpose(ctx context.Context, c *Call) ([]api.Item, error) {
-	id, err := c.find(ctx)
-	if err != nil {
-		return nil, err
-	}
+func addonUnexpose(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
 	if err := c.Platform.UnexposeAddon(ctx, c.Actor(), id); err != nil {
 		return nil, err
 	}
