@@ -12,7 +12,6 @@ import (
 // undeclared are fields of what a manifest declares that nothing but the
 // manifest's reader mentions, and why.
 var undeclared = map[string]string{
-	"NoBackup":  "there are no backups yet",
 	"StaticDir": "read by BuildOptions.Static",
 }
 

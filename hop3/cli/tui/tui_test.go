@@ -186,7 +186,7 @@ func TestActions(t *testing.T) {
 		{"7", []string{"n", "y"}, "cron run --app blog nightly"},
 	} {
 		w := newWorld(t)
-		w.answers[c.want] = done
+		w.answer(c.want, done)
 		w.run(w.open(newAppPage("blog")))
 		w.settle()
 		w.press(c.tab)
@@ -214,7 +214,7 @@ func TestRefusals(t *testing.T) {
 
 func TestFailure(t *testing.T) {
 	w := newWorld(t)
-	w.answers["app start --app old"] = &api.Error{Code: 409, Message: "App 'old' is being deployed."}
+	w.answer("app start --app old", &api.Error{Code: 409, Message: "App 'old' is being deployed."})
 	w.press("a")
 	w.settle()
 	w.press("down", "s")
@@ -224,7 +224,7 @@ func TestFailure(t *testing.T) {
 
 func TestNotLoggedIn(t *testing.T) {
 	w := newWorld(t)
-	w.answers["app list"] = &api.Error{Code: 401, Message: "Authentication required."}
+	w.answer("app list", &api.Error{Code: 401, Message: "Authentication required."})
 	w.press("a")
 	w.run(w.refresh())
 	w.until("it is noticed", func() bool { return w.denied })

@@ -69,6 +69,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// answer makes a what the server answers to a command line from now on.
+func (w *world) answer(words string, a any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers[words] = a
+}
+
 // ServeHTTP answers as a server would.
 func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
