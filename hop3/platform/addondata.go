@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,13 +141,17 @@ func (p *Platform) RestoreDump(ctx context.Context, who Actor, id hop3.AddonID, 
 	if err := p.mayReadDump(ctx, who, id.Type, base); err != nil {
 		return err
 	}
+	missing := hop3.Errorf(hop3.CodeNotFound, "There is no dump '%.120s' of %s.", base, id.Type)
 	files, err := p.Files.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return missing
+	}
 	if err != nil {
 		return err
 	}
 	file, err := files.Open(base)
 	if err != nil {
-		return hop3.Errorf(hop3.CodeNotFound, "There is no dump '%.120s' of %s.", base, id.Type)
+		return missing
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	return p.ImportAddon(ctx, who, id, file)
