@@ -133,7 +133,9 @@ func (r *Repositories) Close() error {
 func (r *Repositories) CheckInstalled(ctx context.Context) error {
 	path, err := exec.LookPath(r.cfg.Binary)
 	if err == nil {
-		err = exec.CommandContext(ctx, path, "version").Run()
+		cmd := exec.CommandContext(ctx, path, "version")
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // none of the server's secrets
+		err = cmd.Run()
 	}
 	if err == nil {
 		return nil

@@ -97,7 +97,7 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 		{"app fetch --app other", hop3.EventDeployFailed, 8}, // there is no git in this world
 		{"preview on --app other", hop3.EventConfigChanged, 0},
 		{"preview off --app other", hop3.EventConfigChanged, 0},
-		{"env set --app other COLOUR=blue", hop3.EventConfigChanged, 0},
+		{"env set --app other COLOUR=blue --force", hop3.EventConfigChanged, 0},
 		{"http set --app other max-body=10M", hop3.EventConfigChanged, 0},
 		{"app destroy --app other -y", hop3.EventAppDestroyed, 0},
 		{"deploy --app blog", hop3.EventDeploySucceeded, 0},

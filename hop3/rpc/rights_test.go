@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,11 +158,10 @@ func TestTheSecondFactor(t *testing.T) {
 // fromElsewhere has each request come from another address.
 type fromElsewhere struct{ http.Handler }
 
-var elsewhere int
+var elsewhere atomic.Int64
 
 func (h fromElsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	elsewhere++
-	r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1000", elsewhere%250)
+	r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1000", elsewhere.Add(1)%250)
 	h.Handler.ServeHTTP(w, r)
 }
 
