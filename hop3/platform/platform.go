@@ -38,7 +38,11 @@ type Platform struct {
 	// Providers are those of addons, in the order of their types.
 	Providers []hop3.AddonProvider
 	// Exposer lets the network reach addons; nil: nothing does.
-	Exposer  Exposer
+	Exposer Exposer
+	// Servers reaches those that apps go to, Relays pass on what is asked of
+	// such apps; nil: no app goes.
+	Servers  OtherServers
+	Relays   Relays
 	Logger   *zap.Logger
 	Settings Settings
 
@@ -54,6 +58,7 @@ type Platform struct {
 	tasks       tasks
 
 	changes changes
+	moves   moves
 
 	cron    cronJobs
 	running running
@@ -78,6 +83,7 @@ type Platform struct {
 
 // Settings are the server's settings that the verbs need.
 type Settings struct {
+	Version          string        // of this Hop3
 	Home             string        // the server's home directory
 	BaseDomain       string        // apps are <app>.<BaseDomain>
 	ControlHost      string        // the server's own name, which no app can have
@@ -191,6 +197,7 @@ type Store interface {
 	Notices
 	AddonStore
 	BackupRows
+	MoveRows
 
 	Networks(ctx context.Context) ([]hop3.Network, error) // ordered by name
 	// SetNetwork stores a network, in place of the one of this name.
