@@ -115,11 +115,7 @@ func (p *Postgres) Endpoint(a hop3.Addon) hop3.AddonEndpoint {
 
 // Status implements hop3.AddonProvider: it logs in as an app does.
 func (p *Postgres) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, error) {
-	d, err := pgDetailsOf(a)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := p.app(ctx, d, d.database)
+	d, conn, err := p.asApp(ctx, a)
 	if err != nil {
 		return nil, err
 	}
