@@ -36,6 +36,7 @@ var (
 	_ hop3.AddonProvider = (*Postgres)(nil)
 	_ hop3.AddonRotator  = (*Postgres)(nil)
 	_ hop3.AddonDumper   = (*Postgres)(nil)
+	_ hop3.AddonSharer   = (*Postgres)(nil)
 	_ hop3.AddonActions  = (*Postgres)(nil)
 )
 
