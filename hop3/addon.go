@@ -227,6 +227,15 @@ type AddonRotator interface {
 	Revoke(ctx context.Context, a Addon, old AddonDetails) error
 }
 
+// AddonSharer is implemented by providers whose addons share a service that the
+// server runs, when no other is configured.
+type AddonSharer interface {
+	// Rest ends the service unless one of addons, which are all there are of the
+	// type, is in it. What it holds is kept: the next Plan starts it again. It is
+	// no error when there is no such service. No Plan is under way meanwhile.
+	Rest(ctx context.Context, addons []Addon) error
+}
+
 // AddonDumper is implemented by providers whose addons can be backed up. All
 // is streamed: neither side holds more than a few MiB at once.
 type AddonDumper interface {

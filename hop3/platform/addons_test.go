@@ -21,6 +21,19 @@ type fakeAddons struct {
 	made map[string]string // name -> password that is valid, or several
 	fail map[string]error  // verb -> what it returns
 	seq  int
+	// serves says that what addons share runs.
+	serves bool
+}
+
+// Rest has what addons share rest when there are none.
+func (f *fakeAddons) Rest(_ context.Context, addons []hop3.Addon) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.did("rest"); err != nil {
+		return err
+	}
+	f.serves = f.serves && len(addons) > 0
+	return nil
 }
 
 func (f *fakeAddons) did(verb string) error { return f.fail[verb] }
@@ -39,6 +52,7 @@ func (f *fakeAddons) Plan(_ context.Context, a hop3.Addon) (hop3.AddonDetails, e
 	if slices.Contains(a.Options["extensions"], "evil") {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "the extension 'evil' is not allowed")
 	}
+	f.serves = true
 	return hop3.AddonDetails{"name": a.Name, "password": f.secret()}, f.did("plan")
 }
 
@@ -235,6 +249,51 @@ func TestAddons_HalfMadeAddonsGo(t *testing.T) {
 	w.create("postgres", "db2")
 	if !maps.Equal(f.made, map[string]string{"db2": "s4"}) {
 		t.Errorf("there is %v", f.made)
+	}
+}
+
+func TestAddons_WhatTheyShareRestsWithoutThem(t *testing.T) {
+	w := newWorld(t)
+	f := newFakeAddons("postgres")
+	w.withAddonsOf(f)
+	one, two := w.create("postgres", "one"), w.create("postgres", "two")
+	w.must(w.DestroyAddon(t.Context(), alice, one, w.out))
+	if !f.serves {
+		t.Error("it rests while an addon is in it")
+	}
+	w.must(w.DestroyAddon(t.Context(), alice, two, w.out))
+	if f.serves {
+		t.Error("it runs for nobody")
+	}
+	// A plan that fails has started it, and so has one whose addon cannot be made.
+	for _, verb := range []string{"plan", "create"} {
+		f.fail[verb] = errors.New("no")
+		if _, err := w.CreateAddon(t.Context(), alice, hop3.AddonRequest{Type: "postgres", Name: "db"}, w.out); err == nil {
+			t.Fatal("an addon was made")
+		}
+		delete(f.fail, verb)
+		if f.serves {
+			t.Errorf("it runs for nobody after an error of %s", verb)
+		}
+	}
+	// The server ends between the removal of the last addon and that of what it was
+	// in.
+	three := w.create("postgres", "three")
+	f.fail["rest"] = errors.New("the server has ended")
+	w.must(w.DestroyAddon(t.Context(), alice, three, w.out))
+	delete(f.fail, "rest")
+	if !f.serves {
+		t.Fatal("it rests")
+	}
+	w.reboot()
+	w.withAddonsOf(f)
+	w.must(w.settleAddons(t.Context()))
+	if f.serves {
+		t.Error("it runs for nobody after a restart")
+	}
+	w.create("postgres", "four")
+	if !f.serves {
+		t.Error("it does not run again")
 	}
 }
 

@@ -79,6 +79,7 @@ type Platform struct {
 	expiry    expiry
 
 	addonsTried triedReleases
+	addonPlans  addonPlans
 }
 
 // Settings are the server's settings that the verbs need.
