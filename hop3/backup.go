@@ -207,6 +207,9 @@ type BackupDir struct {
 	// Stamps leaves files out that are as at an earlier look, and remembers
 	// this one; nil takes all.
 	Stamps *FileStamps
+	// Read, unless it is nil, is called with how many bytes of it were read, as
+	// they are.
+	Read func(bytes int64)
 }
 
 // BackupWriter writes the files of one backup. It is one only once Commit has
@@ -237,6 +240,9 @@ type BackupReader interface {
 	// that are missing or differ.
 	Check(ctx context.Context) error
 	Has(name string) bool
+	// Watch has a function be called with how many bytes of the files were
+	// read, as they are, from now on; nil ends it.
+	Watch(read func(bytes int64))
 	// Read gives the content of a file to read, which must not keep it.
 	Read(ctx context.Context, name string, read func(r io.Reader) error) error
 	// Extract unpacks an archive. Its members are below one directory each,

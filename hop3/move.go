@@ -32,6 +32,8 @@ type Move struct {
 	// administered the server, By "" that it was the host's administrator.
 	By    string
 	Admin bool
+	// Created says that the app of this name was made for one that comes.
+	Created bool
 	// Addons are those made for an app that comes, in place of those it had.
 	Addons []MovedAddon
 	// Release is what was built of an app that comes.

@@ -32,7 +32,7 @@ func (s *Store) Receive(ctx context.Context, b hop3.Backup, name string, content
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{f}, &stoppable{ctx, content}, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, &stoppable{ctx: ctx, Reader: content}, make([]byte, 256<<10))
 	return errors.Join(err, f.Close())
 }
 

@@ -222,6 +222,9 @@ func (w *walk) file(name string) error {
 			return err
 		}
 		_, _ = w.hash.Write(w.buffer[:n]) // never fails
+		if w.dir.Read != nil {
+			w.dir.Read(int64(n))
+		}
 		if w.members != nil {
 			if _, err := w.members.Write(w.buffer[:n]); err != nil {
 				return err

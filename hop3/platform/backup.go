@@ -59,9 +59,11 @@ type Backups interface {
 	Target() string
 	// Upload copies a backup there, reads it back, and compares: only then it
 	// returns where it is. What an earlier attempt brought there is used.
-	Upload(ctx context.Context, b hop3.Backup) (remote string, err error)
-	// Fetch brings a backup back, checks it, and returns where it lies.
-	Fetch(ctx context.Context, b hop3.Backup) (dir string, err error)
+	// moved, if not nil, is called with how many bytes go there, and come back.
+	Upload(ctx context.Context, b hop3.Backup, moved func(bytes int64)) (remote string, err error)
+	// Fetch brings a backup back, checks it, and returns where it lies. got, if
+	// not nil, is called with how many bytes come.
+	Fetch(ctx context.Context, b hop3.Backup, got func(bytes int64)) (dir string, err error)
 	// RemoveRemote removes the copy off the server.
 	RemoveRemote(ctx context.Context, b hop3.Backup) error
 }
@@ -315,6 +317,7 @@ func (f *backupFill) settings(ctx context.Context, app hop3.App) error {
 // trees of several archives apart.
 func (f *backupFill) archive(ctx context.Context, file, name string, dirs ...hop3.BackupDir) error {
 	started := time.Now()
+	f.meter(file, dirs)
 	trees, changed, err := f.w.Archive(ctx, file, dirs...)
 	if err != nil {
 		return err
@@ -330,6 +333,14 @@ func (f *backupFill) archive(ctx context.Context, file, name string, dirs ...hop
 	}
 	say(f.out, "       %s: %s in %d files, %s", file, FormatBytes(size), files, took(started))
 	return nil
+}
+
+// meter has what is read of directories be told.
+func (f *backupFill) meter(file string, dirs []hop3.BackupDir) {
+	m := metered(f.out, "Copying "+file, 0) // how much there is only shows as it is read
+	for i := range dirs {
+		dirs[i].Read = m.counting()
+	}
 }
 
 // source writes what was deployed and the repository. Of a commit it is the
@@ -422,6 +433,7 @@ func (f *backupFill) extra(ctx context.Context, live hop3.Release, app string) (
 	if len(dirs) == 0 {
 		return found, nil
 	}
+	f.meter(backupExtra, dirs)
 	trees, changed, err := f.w.Archive(ctx, backupExtra, dirs...)
 	f.changed += changed
 	for path, t := range trees {

@@ -35,7 +35,7 @@ func (p *Platform) dumpAddons(ctx context.Context, w hop3.BackupWriter, app hop3
 		started := time.Now()
 		one := hop3.BackupAddon{Type: a.Type, Name: a.Name, Primary: at.Primary, Options: a.Options, File: "addons/" + a.Type + "_" + a.Name + d.DumpSuffix()}
 		one.Size, err = w.File(ctx, one.File, func(w io.Writer) (err error) {
-			one.Inventory, err = d.Dump(ctx, a, w)
+			one.Inventory, err = d.Dump(ctx, a, telling(w, metered(out, "Dumping "+a.ID().String(), 0)))
 			return err
 		})
 		if err != nil {
@@ -155,7 +155,9 @@ func (p *Platform) load(ctx context.Context, r hop3.BackupReader, saved hop3.Bac
 	defer unlock()
 	say(out, "-----> Restoring the addon %s: %s", a.ID(), FormatBytes(saved.Size))
 	started := time.Now()
-	err = r.Read(ctx, saved.File, func(in io.Reader) error { return d.Restore(ctx, a.Addon, in) })
+	err = watched(r, metered(out, "Restoring "+a.ID().String(), saved.Size), func() error {
+		return r.Read(ctx, saved.File, func(in io.Reader) error { return d.Restore(ctx, a.Addon, in) })
+	})
 	if err != nil {
 		return fmt.Errorf("restoring the addon %s: %w", a.ID(), err)
 	}

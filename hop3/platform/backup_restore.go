@@ -210,7 +210,7 @@ func (s *restoring) unpack(ctx context.Context) error {
 			return fmt.Errorf("making a directory to unpack into: %w", err)
 		}
 	}
-	return p.unpackBackup(ctx, s.r, s.m, s.stage)
+	return p.unpackTold(ctx, s.r, s.m, s.stage, s.out)
 }
 
 // unpackBackup unpacks all archives of a backup below a directory: src, git,

@@ -180,7 +180,8 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	p.keepBuilds(ctx, name, nil)
 	// The row is the truth: see finishDestroys for a crash in between.
 	grave := p.destroyedDir(name, app.Live)
-	if err := p.Files.Rename(p.appDir(name), grave); err != nil {
+	// Of an app whose making was cut off there is not even that directory.
+	if err := errors.Join(p.Files.MakeDir(p.appDir(name)), p.Files.Rename(p.appDir(name), grave)); err != nil {
 		return fmt.Errorf("removing the files: %w", err)
 	}
 	if app.Preview == nil {

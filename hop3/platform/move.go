@@ -304,7 +304,35 @@ func (m *moving) fillLast(ctx context.Context, w hop3.BackupWriter, b hop3.Backu
 	for tree, stamps := range m.stamps {
 		gone[tree] = stamps.Gone()
 	}
-	return meta, f.json(ctx, movedGone, gone)
+	return meta, errors.Join(f.json(ctx, movedGone, gone), f.json(ctx, movedCertificates, m.certificates(ctx)))
+}
+
+// movedCertificates is the file of the last copy that has certificates.
+const movedCertificates = "certificates.json"
+
+// movedCertificate is one that goes along with an app: its names point to this
+// server until they are changed, and no authority would give the other server
+// one before.
+type movedCertificate struct {
+	Host, Kind string // as in hop3.Certificate
+	Chain, Key []byte // PEM
+}
+
+func (m *moving) certificates(ctx context.Context) []movedCertificate {
+	var all []movedCertificate
+	for _, host := range m.p.ownNames(m.live.Hosts) {
+		c := movedCertificate{Host: host, Kind: m.p.Certs.Certificate(ctx, host).Kind}
+		if c.Kind != hop3.CertificateACME && c.Kind != hop3.CertificateCustom {
+			continue
+		}
+		var err error
+		if c.Chain, c.Key, err = m.p.Certs.PEM(ctx, host); err != nil {
+			m.p.Logger.Warn("reading a certificate to move", zap.String("host", host), zap.Error(err))
+			continue
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // switchOver holds the app's requests until it runs on the other server.

@@ -2,11 +2,11 @@ package platform
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,10 +93,9 @@ func (p *Platform) abandonHere(ctx context.Context, name string) error {
 	return p.endMove(ctx, m, moveEvent(ctx, hop3.EventMoveFailed, m, "the move of '%s' to this server was abandoned", name))
 }
 
-// removeArrived removes the app and the addons that were made for a move. Only
-// of one that is prepared there are any: before that, the restore cleans up.
+// removeArrived removes the app and the addons that were made for a move.
 func (p *Platform) removeArrived(ctx context.Context, m hop3.Move) error {
-	if m.State != hop3.MovePrepared && m.State != hop3.MoveSwitching {
+	if !m.Created {
 		return nil
 	}
 	app, err := p.Store.App(ctx, m.App)
@@ -106,11 +105,15 @@ func (p *Platform) removeArrived(ctx context.Context, m hop3.Move) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Store.SetAttachments(ctx, m.App, nil); err != nil {
-		return err
+	list, err := p.Store.AttachmentsOf(ctx, m.App)
+	if err == nil {
+		err = p.Store.SetAttachments(ctx, m.App, nil)
 	}
-	for _, a := range m.Addons {
-		e := p.destroyAddon(ctx, hop3.AddonID{Type: a.Type, Name: a.Is})
+	for _, at := range list {
+		a, e := p.Store.Addon(ctx, at.Addon())
+		if e == nil && a.App == m.App {
+			e = p.destroyAddon(ctx, at.Addon())
+		}
 		if e != nil && hop3.CodeOf(e) != hop3.CodeNotFound {
 			err = errors.Join(err, e)
 		}
@@ -283,11 +286,17 @@ func (a *Arrival) Prepare(ctx context.Context, id string, out hop3.Output) (answ
 	if err := p.free(ctx, a.app); err != nil {
 		return hop3.MoveAnswer{}, err
 	}
+	// Known before there is anything: whatever ends in between, it is removed.
+	m.Created = true
+	if err := p.saveMove(ctx, m); err != nil {
+		return hop3.MoveAnswer{}, err
+	}
 	var release hop3.Release
 	err = a.received(ctx, id, func(r hop3.BackupReader) error {
 		created, err := p.ensureApp(ctx, who, a.app, hop3.Discard)
-		if err == nil && !created {
-			err = hop3.Errorf(hop3.CodeConflict, "There is an app '%s' on this server.", a.app)
+		if err == nil && !created { // somebody else was faster
+			m.Created = false
+			err = errors.Join(hop3.Errorf(hop3.CodeConflict, "There is an app '%s' on this server.", a.app), p.saveMove(ctx, m))
 		}
 		if err != nil {
 			return err
@@ -331,8 +340,12 @@ func (a *Arrival) Finish(ctx context.Context, id string, out hop3.Output) (hop3.
 		return hop3.MoveAnswer{}, err
 	}
 	var act *activation
+	var certificates []movedCertificate
 	err = a.received(ctx, id, func(r hop3.BackupReader) error {
 		if err := a.update(ctx, m, r, out); err != nil {
+			return err
+		}
+		if err := readJSON(ctx, r, movedCertificates, &certificates); err != nil {
 			return err
 		}
 		release, err := p.Store.Release(ctx, a.app, m.Release)
@@ -347,6 +360,7 @@ func (a *Arrival) Finish(ctx context.Context, id string, out hop3.Output) (hop3.
 		return hop3.MoveAnswer{}, errors.Join(err, p.saveMove(ctx, m))
 	}
 	act.finish()
+	a.useCertificates(ctx, act.release, certificates, out)
 	if err := p.adoptSettings(ctx, act.release); err != nil {
 		p.Logger.Error("storing the settings of an app that came", zap.String("app", a.app), zap.Error(err))
 	}
@@ -407,12 +421,30 @@ func (a *Arrival) update(ctx context.Context, m hop3.Move, r hop3.BackupReader, 
 	return nil
 }
 
+// useCertificates has the app use those that it had. What fails is said: then
+// the app gets others.
+func (a *Arrival) useCertificates(ctx context.Context, live hop3.Release, all []movedCertificate, out hop3.Output) {
+	for _, c := range all {
+		if !slices.Contains(live.Hosts, c.Host) {
+			continue
+		}
+		var err error
+		if c.Kind == hop3.CertificateCustom {
+			_, err = a.p.Certs.AddCustom(a.app, live.Hosts, c.Chain, c.Key)
+		} else {
+			err = a.p.Certs.Import(ctx, c.Host, c.Chain, c.Key)
+		}
+		if err != nil {
+			tell(out, 1, "yellow", "       The certificate of %s could not be taken over: %s", c.Host, hop3.MessageOf(err))
+		}
+	}
+}
+
 // removeGone removes the files that are no more where the app comes from.
 func (a *Arrival) removeGone(ctx context.Context, r hop3.BackupReader, dirs map[string]string) error {
 	gone := map[string][]string{}
-	err := r.Read(ctx, movedGone, func(in io.Reader) error { return json.NewDecoder(in).Decode(&gone) })
-	if err != nil {
-		return hop3.Errorf(hop3.CodeInvalid, "%s of the copy cannot be read: %w", movedGone, err)
+	if err := readJSON(ctx, r, movedGone, &gone); err != nil {
+		return err
 	}
 	for tree, names := range gone {
 		dir, ok := dirs[tree]

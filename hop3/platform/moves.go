@@ -176,7 +176,7 @@ func (p *Platform) here(app string) error {
 		return hop3.Errorf(hop3.CodeConflict, "'%s' has moved to %s: this server only passes its requests on.", app, m.Server).
 			WithHint("Change it there. `hop3 app destroy %s` removes what is left of it here, once its names point there.", app)
 	}
-	if m, ok := p.moves.of(app, true); ok && (m.State == hop3.MovePrepared || m.State == hop3.MoveSwitching) {
+	if m, ok := p.moves.of(app, true); ok && m.Created && m.State != hop3.MoveDone {
 		return hop3.Errorf(hop3.CodeConflict, "'%s' is on its way here from another server.", app).
 			WithHint("`hop3 app receive %s --cancel` sends it back.", app)
 	}

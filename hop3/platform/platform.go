@@ -317,6 +317,11 @@ type Certificates interface {
 	RemoveCustom(app, host string) error
 	// ForgetApp removes all that users of an app brought.
 	ForgetApp(app string) error
+	// PEM returns the certificate of a host and its private key.
+	PEM(ctx context.Context, host string) (chain, key []byte, err error)
+	// Import has a host use a certificate of a public authority that another
+	// server got, as if it had been got here.
+	Import(ctx context.Context, host string, chain, key []byte) error
 	// Addresses returns where a host points to, and the machine's own
 	// addresses.
 	Addresses(ctx context.Context, host string) (points, own []string, err error)
