@@ -135,6 +135,9 @@ func (p *Platform) settleDeploys(ctx context.Context, app hop3.App) (hop3.Releas
 	for _, r := range releases {
 		if r.Status == hop3.ReleaseBuilding {
 			p.discard(ctx, r, hop3.Errorf(hop3.CodeCanceled, "the server ended, or its disk was full, before the deploy had ended"))
+			if err := p.retireUnattached(ctx, r, releases); err != nil {
+				p.Logger.Warn("removing the addons of an interrupted deploy", zap.String("app", app.Name), zap.Error(err))
+			}
 		}
 		if r.Status == hop3.ReleaseReady && r.Ref != nil {
 			if err := p.settleReady(ctx, app, r); err != nil {
