@@ -114,7 +114,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return err
 	}
 	p.printer.configure(p.flags)
-	words := p.expandAlias(p.flags.words)
+	words := backupOfAll(p.expandAlias(p.flags.words))
 	switch {
 	case p.flags.version:
 		words = []string{"version"}

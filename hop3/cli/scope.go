@@ -45,6 +45,16 @@ var (
 	typed = set("app destroy", "destroy", "addon destroy")
 )
 
+// backupOfAll is the other spelling of a command that takes no app.
+func backupOfAll(words []string) []string {
+	if _, n := match(set("backup create"), words); n > 0 {
+		if all, rest := toggle(words[n:], "--all"); all {
+			return append([]string{"backup", "platform"}, rest...)
+		}
+	}
+	return words
+}
+
 // maxWords is how many words a command's name has at most.
 const maxWords = 4
 
