@@ -119,7 +119,7 @@ func TestEveryVerbRefuses(t *testing.T) {
 }
 
 // notAboutApps are the verbs whose first text is not the name of an app.
-var notAboutApps = strings.Fields("BackupDetails FindBackup DestroyBackup RegisterBackup VerifyBackup AddNetwork CreateAddon DestroyAddon FindAddon RotateAddon Network RemoveNetwork AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken RevokeTokens SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User BeginLink DecideWebLogin FinishSignOn Unlink WebLogin")
+var notAboutApps = strings.Fields("ChangePassword BackupDetails FindBackup DestroyBackup RegisterBackup VerifyBackup AddNetwork CreateAddon DestroyAddon FindAddon RotateAddon Network RemoveNetwork AddKey AddUser APITokens CheckProxy ConfirmSecondFactor CreateTeam CreateToken DisableSecondFactor IssueToken Keys MagicLink RemoveKey RemoveTeam RemoveUser RevokeToken RevokeTokens SetActive SetAdmin SetMember SetPassword SetProxy SetRole Team User BeginLink DecideWebLogin FinishSignOn Unlink WebLogin")
 
 // call calls a verb about an app with zero values for all the rest; it reports
 // false for a verb that is about none.
