@@ -18,16 +18,21 @@ import (
 )
 
 // docFiles are the texts that users read, in the order in which they would.
-var docFiles = []string{"README.md", "docs/apps.md", "docs/cli.md", "docs/tui.md", "docs/server.md", "docs/plugins.md", "docs/signon.md", "docs/addons.md", "docs/backups.md"}
+var docFiles = []string{"README.md", "docs/apps.md", "docs/cli.md", "docs/tui.md", "docs/server.md", "docs/plugins.md", "docs/signon.md", "docs/addons.md", "docs/backups.md", "docs/moving.md"}
 
 // elsewhere are the commands of the texts that TestDocCommands does not run,
 // with what does, or why nothing can.
 var elsewhere = map[string]string{
-	"go run ./cmd/hop3 run --demo":               "testdata/script/demo.txtar runs it built",
-	"tests/run":                                  "is what runs this",
-	"go build -o /usr/local/bin/hop3 ./cmd/hop3": "TestMain does, to another place",
-	"hop3 run":                                   "startServer does",
-	"hop3 addon create s3 files":                 "TestS3AndEmail does, where there is an S3 server",
+	"hop3 context add new https://hop3.new.example.com":                    "TestMove does, to a server there is",
+	"hop3 login https://hop3.new.example.com --username ada":               "TestMove does, to a server there is",
+	"hop3 app move blog new":                                               "TestMove does",
+	"hop3 app receive --app blog":                                          "blog is an app of that server: TestMove does",
+	"hop3 app move blog https://hop3.new.example.com --secret-file secret": "needs that server: TestMove does",
+	"go run ./cmd/hop3 run --demo":                                         "testdata/script/demo.txtar runs it built",
+	"tests/run":                                                            "is what runs this",
+	"go build -o /usr/local/bin/hop3 ./cmd/hop3":                           "TestMain does, to another place",
+	"hop3 run":                   "startServer does",
+	"hop3 addon create s3 files": "TestS3AndEmail does, where there is an S3 server",
 	"hop3 addon email test mail ada@example.org": "would send to strangers: the tests of package addons have a mail server",
 	"hop3 addon create s3 photos --set endpoint=https://s3.eu-west-3.amazonaws.com --set region=eu-west-3 --set bucket=my-photos --set access_key=AKIAEXAMPLE --password-stdin < secret": "needs that bucket: TestS3Given of package addons has one",
 	"hop3 addon create email mail --set host=smtp.example.com --set user=app@example.com --set from=app@example.com --password-stdin < password":                                         "needs that server: TestS3AndEmail has one",

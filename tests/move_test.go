@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,6 +96,15 @@ func TestMove(t *testing.T) {
 	if out, err := from.run(from.dir, "sh", "-c", "HOP3_API_URL= hop3 login "+address+" --token "+token); err != nil {
 		t.Fatal(err, out)
 	}
+
+	if err := os.WriteFile(filepath.Join(from.dir, "secret"), []byte("hop3move_wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused("No app 'counter' is to come", "app", "move", "counter", address, "--secret-file", filepath.Join(from.dir, "secret"))
+	must(to, "hop3move_", "app", "receive", "--app", "counter")
+	refused("not what 'counter' may come with", "app", "move", "counter", address, "--secret-file", filepath.Join(from.dir, "secret"))
+	must(to, "does not come any more", "app", "receive", "--app", "counter", "--cancel")
+	refused("in clear", "app", "move", "counter", "http://hop3.example.com", "--secret-file", filepath.Join(from.dir, "secret"))
 
 	load := startCounting(t, from)
 	load.wait(20)

@@ -173,7 +173,9 @@ func TestMove_WhatFailsLeavesItHere(t *testing.T) {
 		"a load, the last time": func(m *moveWorld) { m.between = func() { m.to.addons.fail["restore"] = no } },
 		"the name":              func(m *moveWorld) { _, err := m.to.CreateApp(m.to.t.Context(), alice, "blog"); m.to.must(err) },
 		"the secret":            func(m *moveWorld) { m.secret = "hop3move_other" },
-		"a cancel":              func(m *moveWorld) { m.between = func() { m.from.must(m.from.CancelMove(m.from.t.Context(), alice, "blog")) } },
+		"a cancel": func(m *moveWorld) {
+			m.between = func() { m.from.must(m.from.CancelMove(m.from.t.Context(), alice, "blog")) }
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

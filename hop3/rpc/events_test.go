@@ -26,7 +26,7 @@ import (
 // reads are the commands that change nothing, and those whose events another
 // test looks at, with the reason.
 var reads = map[string]string{
-	"app build-logs": "reads", "app check": "asks the app", "app list": "reads", "app logs": "reads", "app ping": "asks the app", "app status": "reads",
+	"app build-logs": "reads", "app check": "asks the app", "app list": "reads", "app logs": "reads", "app move": "takes two servers: TestMove of hop3/platform counts its events", "app ping": "asks the app", "app status": "reads",
 	"auth whoami": "reads", "backup list": "reads", "backup show": "reads", "canary status": "reads", "cert list": "reads", "config": "answers a text", "config check": "reads", "config migrate procfile": "answers a text",
 	"config schema": "reads", "cron list": "reads", "cron logs": "reads", "diff": "reads", "domain list": "reads", "env live": "reads",
 	"env show": "reads; with --show-secrets it is app.revealed, as env get is", "events": "reads", "events kinds": "reads", "events verify": "reads", "git setup": "answers a text",
@@ -229,6 +229,7 @@ func TestEveryChangeLeavesAnEvent(t *testing.T) {
 		args string
 		kind hop3.EventKind
 	}{
+		{"app receive --app coming", hop3.EventMoveAllowed},
 		{"backup create --app blog", hop3.EventBackupCreated},
 		{"backup verify " + saved.ID, hop3.EventBackupVerified},
 		{"backup restore --target-app copy " + saved.ID, hop3.EventBackupRestored},
