@@ -35,6 +35,7 @@ type reader struct {
 	// were then.
 	mu    sync.Mutex
 	whole map[string]identity
+	watch func(bytes int64) // nil for nobody
 }
 
 // identity tells a file, and a change of it, from another: nobody but the
@@ -143,6 +144,9 @@ func (r *reader) Metadata() hop3.BackupMetadata { return r.meta }
 // Sum implements hop3.BackupReader.
 func (r *reader) Sum() string { return r.sum }
 
+// Watch implements hop3.BackupReader.
+func (r *reader) Watch(read func(bytes int64)) { r.watch = read }
+
 // stored is the name of a file as it lies there.
 func (r *reader) stored(name string) string {
 	if r.meta.Own().Encryption == "age" {
@@ -191,7 +195,7 @@ func (r *reader) sumOf(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	sum := newSum(io.Discard)
-	ahead := readAhead(&stoppable{ctx, f})
+	ahead := readAhead(&stoppable{ctx, f, r.watch})
 	defer ahead.close()
 	_, err = ahead.WriteTo(sum)
 	if err == nil {
@@ -220,17 +224,22 @@ func (r *reader) unchanged(name string, f *os.File) bool {
 	return err == nil && seen && was == now
 }
 
-// stoppable reads until its context ends.
+// stoppable reads until its context ends, and says how much.
 type stoppable struct {
 	ctx context.Context
 	io.Reader
+	read func(bytes int64) // nil for nobody
 }
 
 func (s *stoppable) Read(b []byte) (int, error) {
 	if err := context.Cause(s.ctx); err != nil {
 		return 0, err
 	}
-	return s.Reader.Read(b)
+	n, err := s.Reader.Read(b)
+	if s.read != nil && n > 0 {
+		s.read(int64(n))
+	}
+	return n, err
 }
 
 // Read implements hop3.BackupReader. What is read is compared with its
@@ -247,7 +256,7 @@ func (r *reader) Read(ctx context.Context, name string, read func(io.Reader) err
 	}
 	defer f.Close()
 	sum, before := newSum(io.Discard), r.unchanged(stored, f)
-	var all io.Reader = &stoppable{ctx, f}
+	var all io.Reader = &stoppable{ctx, f, r.watch}
 	if !before {
 		all = io.TeeReader(all, sum)
 	}
@@ -308,6 +317,6 @@ func copyFile(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, &stoppable{ctx, in})
+	_, err = io.Copy(out, &stoppable{ctx, in, nil})
 	return errors.Join(err, out.Sync(), out.Close())
 }
