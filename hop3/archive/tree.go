@@ -48,6 +48,7 @@ type restoration struct {
 	ctx    context.Context
 	into   func(top string) string
 	places map[string]*place // by directory
+	buffer []byte            // of what is copied
 }
 
 // place is a directory that is unpacked into, and what is done to it last.
@@ -132,7 +133,11 @@ func (t *restoration) file(p *place, name string, h *tar.Header, content io.Read
 	if err != nil {
 		return p.diskError(name, err)
 	}
-	_, err = io.Copy(f, content)
+	if t.buffer == nil {
+		t.buffer = make([]byte, 256<<10)
+	}
+	// Without its ReadFrom, which would write in small pieces.
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, content, t.buffer)
 	if chmodErr := f.Chmod(fs.FileMode(h.Mode) & fs.ModePerm); err == nil {
 		err = chmodErr
 	}

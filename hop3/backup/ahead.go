@@ -1,18 +1,16 @@
 package backup
 
 import (
-	"fmt"
+	"errors"
 	"io"
 )
 
-// ahead reads before it is asked, so that decompressing and writing go on at
-// the same time.
+// ahead reads before it is asked, so that reading and the checksum of what was
+// read go on at the same time.
 type ahead struct {
 	full  chan piece
 	empty chan []byte
 	stop  chan struct{}
-	now   piece
-	rest  []byte
 }
 
 type piece struct {
@@ -52,37 +50,32 @@ func (a *ahead) fill(r io.Reader) {
 	}
 }
 
-// fill is io.ReadFull that keeps the error of the reader. A panic of it ends
-// what is read, not the server.
+// fill is io.ReadFull that keeps the error of the reader.
 func fill(r io.Reader, b []byte) (n int, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("reading panicked: %v", p)
+	err = guarded("reading", func() (err error) {
+		for n < len(b) && err == nil {
+			var m int
+			m, err = r.Read(b[n:])
+			n += m
 		}
-	}()
-	for n < len(b) && err == nil {
-		var m int
-		m, err = r.Read(b[n:])
-		n += m
-	}
+		return err
+	})
 	return n, err
 }
 
-// Read implements io.Reader.
-func (a *ahead) Read(b []byte) (int, error) {
-	for len(a.rest) == 0 {
-		if a.now.err != nil {
-			return 0, a.now.err
+// WriteTo implements io.WriterTo.
+func (a *ahead) WriteTo(w io.Writer) (written int64, err error) {
+	for p := range a.full {
+		n, err := w.Write(p.data)
+		if written += int64(n); err == nil && !errors.Is(p.err, io.EOF) {
+			err = p.err
 		}
-		if a.now.data != nil {
-			a.empty <- a.now.data[:cap(a.now.data)]
+		if err != nil {
+			return written, err
 		}
-		a.now = <-a.full
-		a.rest = a.now.data
+		a.empty <- p.data[:cap(p.data)]
 	}
-	n := copy(b, a.rest)
-	a.rest = a.rest[n:]
-	return n, nil
+	return written, nil
 }
 
 // close ends the reading, and waits for it.

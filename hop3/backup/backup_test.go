@@ -150,18 +150,40 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// What the system's own programs make of our files is what we put in.
+// What the system's own programs, and Hop3 in Python, make of our files is what
+// we put in, also when it is many members of gzip.
 func TestOtherProgramsReadIt(t *testing.T) {
 	s := open(t, backup.Options{Dir: t.TempDir()})
-	dir, m := made(t, s, tree(t))
-	to := t.TempDir()
-	if out, err := exec.Command("tar", "-xzpf", filepath.Join(dir, "data.tar.gz"), "-C", to).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	got, err := s.Digest(t.Context(), hop3.BackupDir{Name: "data", Path: filepath.Join(to, "data")})
-	must(t, err)
-	if want := m.Own().Trees["data"]; got != want {
-		t.Errorf("tar made %+v, saved %+v", got, want)
+	from := tree(t)
+	write(t, 0o644, strings.Repeat("a line of many\n", 200_000), from, "many")
+	dir, m := made(t, s, from)
+	const restore = "import sys, tarfile\nwith tarfile.open(sys.argv[1], 'r:gz') as t: t.extractall(sys.argv[2])"
+	for program, argv := range map[string][]string{
+		"tar":     {"tar", "-C", "DIR", "-xzpf", "FILE"},
+		"python3": {"python3", "-W", "ignore", "-c", restore, "FILE", "DIR"},
+	} {
+		t.Run(program, func(t *testing.T) {
+			if _, err := exec.LookPath(program); err != nil {
+				t.Skipf("NOT TESTED: there is no %s here", program)
+			}
+			to := t.TempDir()
+			for i, arg := range argv {
+				switch arg {
+				case "DIR":
+					argv[i] = to
+				case "FILE":
+					argv[i] = filepath.Join(dir, "data.tar.gz")
+				}
+			}
+			if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			got, err := s.Digest(t.Context(), hop3.BackupDir{Name: "data", Path: filepath.Join(to, "data")})
+			must(t, err)
+			if want := m.Own().Trees["data"]; got != want {
+				t.Errorf("%s made %+v, saved %+v", program, got, want)
+			}
+		})
 	}
 }
 

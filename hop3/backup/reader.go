@@ -16,7 +16,6 @@ import (
 	"syscall"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/gzip"
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/archive"
@@ -196,7 +195,9 @@ func (r *reader) sumOf(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	sum := newSum(io.Discard)
-	_, err = io.CopyBuffer(struct{ io.Writer }{sum}, &stoppable{ctx, f, r.watch}, make([]byte, 256<<10))
+	ahead := readAhead(&stoppable{ctx, f, r.watch})
+	defer ahead.close()
+	_, err = ahead.WriteTo(sum)
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -288,18 +289,14 @@ func (r *reader) Read(ctx context.Context, name string, read func(io.Reader) err
 // Extract implements hop3.BackupReader.
 func (r *reader) Extract(ctx context.Context, name string, into func(top string) string) error {
 	return r.Read(ctx, name, func(in io.Reader) error {
-		zipped, err := gzip.NewReader(bufio.NewReaderSize(in, 256<<10))
-		if err != nil {
-			return hop3.Errorf(hop3.CodeInvalid, "%s of the backup %s is no tar.gz file: %w.", name, r.meta.ID, err)
-		}
-		ahead := readAhead(zipped)
-		defer ahead.close()
-		if err := archive.Restore(ctx, ahead, into); err != nil {
+		unzipped := unzip(in)
+		defer unzipped.close()
+		if err := archive.Restore(ctx, unzipped, into); err != nil {
 			return fmt.Errorf("unpacking %s: %w", name, err)
 		}
 		// What follows the end of a tar is padding; the checksum of gzip is
 		// behind it.
-		if _, err := io.Copy(io.Discard, ahead); err != nil {
+		if _, err := io.Copy(io.Discard, unzipped); err != nil {
 			return hop3.Errorf(hop3.CodeInvalid, "%s of the backup %s is damaged or cut off: %w.", name, r.meta.ID, err)
 		}
 		return nil

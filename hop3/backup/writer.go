@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,8 +15,6 @@ import (
 	"strings"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/pgzip"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -26,10 +23,6 @@ const (
 	metadataFile = "metadata.json"
 	ageSuffix    = ".age"
 	sumPrefix    = "sha256:"
-	// gzipBlock and gzipAtOnce are how much is compressed in one piece, and
-	// how many pieces at once: together what compressing costs of memory.
-	gzipBlock  = 512 << 10
-	gzipAtOnce = 4
 )
 
 // writer is a backup that is being written.
@@ -92,18 +85,8 @@ func (w *writer) File(ctx context.Context, name string, write func(io.Writer) er
 // Archive implements hop3.BackupWriter.
 func (w *writer) Archive(ctx context.Context, name string, dirs ...hop3.BackupDir) (trees map[string]hop3.BackupTree, changed int, err error) {
 	_, err = w.File(ctx, name, func(out io.Writer) error {
-		zipped, err := pgzip.NewWriterLevel(out, gzip.BestSpeed)
-		if err == nil {
-			err = zipped.SetConcurrency(gzipBlock, gzipAtOnce)
-		}
-		if err != nil {
-			return err
-		}
-		buffered := bufio.NewWriterSize(zipped, 256<<10)
-		trees, changed, err = pack(ctx, buffered, dirs)
-		if err == nil {
-			err = buffered.Flush()
-		}
+		zipped := newZipper(out)
+		trees, changed, err = pack(ctx, zipped, dirs)
 		// Also after an error: it ends what compresses.
 		return errors.Join(err, zipped.Close())
 	})
