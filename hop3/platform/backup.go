@@ -249,7 +249,7 @@ func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.B
 			return m, err
 		}
 	}
-	if err := f.source(ctx, app, live); err != nil {
+	if err := f.source(ctx, app, live, b.Kind); err != nil {
 		return m, err
 	}
 	if err := f.archive(ctx, backupData, "data", hop3.BackupDir{Name: "data", Path: p.dataDir(app.Name), Optional: true}); err != nil {
@@ -313,7 +313,8 @@ func (f *backupFill) meter(file string, dirs []hop3.BackupDir) {
 
 // source writes what was deployed and the repository. Of a commit it is the
 // commit's own files, not what its build made beside them.
-func (f *backupFill) source(ctx context.Context, app hop3.App, live hop3.Release) error {
+// Before a restore what is lost already is no reason not to go on.
+func (f *backupFill) source(ctx context.Context, app hop3.App, live hop3.Release, kind hop3.BackupKind) error {
 	p := f.p
 	git := hop3.BackupDir{Name: "git", Path: filepath.Join(p.appDir(app.Name), "git"), Optional: true}
 	if live.Number == 0 {
@@ -332,6 +333,14 @@ func (f *backupFill) source(ctx context.Context, app hop3.App, live hop3.Release
 		} else if hop3.CodeOf(err) != hop3.CodeNotFound {
 			return fmt.Errorf("checking the commit out: %w", err)
 		}
+	}
+	beside, err := p.Files.List(filepath.Dir(src.Path))
+	if err != nil {
+		return err
+	}
+	if src.Optional = !slices.Contains(beside, filepath.Base(src.Path)); src.Optional && kind != hop3.BackupSafety {
+		return hop3.Errorf(hop3.CodeConflict, "The files of '%s' v%d are not there.", app.Name, live.Number).
+			WithHint("Deploy it, or restore a backup: `hop3 backup list --app %s` shows them.", app.Name)
 	}
 	return f.archive(ctx, backupSource, "", src, git)
 }
