@@ -57,6 +57,9 @@ const (
 	BackupSafety     BackupKind = "safety"     // before a restore replaced what there was
 	BackupRegistered BackupKind = "registered" // made elsewhere
 	BackupPlatform   BackupKind = "platform"   // of the server's own database
+	// BackupMove is what goes to another server with an app: it is no backup
+	// that anybody knows, and is never encrypted, since that server has no key.
+	BackupMove BackupKind = "move"
 )
 
 // BackupState is where a backup is in its life.
@@ -74,7 +77,10 @@ const (
 // Place is the directory of a backup below the one of all backups, and below
 // the prefix of a target off the server.
 func (b Backup) Place() string {
-	if b.App == "" {
+	switch {
+	case b.Kind == BackupMove:
+		return "moving/" + b.App + "/" + b.ID
+	case b.App == "":
 		return "platform/" + b.ID
 	}
 	return "apps/" + b.App + "/" + b.ID
@@ -198,6 +204,9 @@ type BackupDir struct {
 	NoLinksTo string
 	// Optional says that it need not exist.
 	Optional bool
+	// Stamps leaves files out that are as at an earlier look, and remembers
+	// this one; nil takes all.
+	Stamps *FileStamps
 	// Read, unless it is nil, is called with how many bytes of it were read, as
 	// they are.
 	Read func(bytes int64)

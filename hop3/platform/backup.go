@@ -43,6 +43,10 @@ type Backups interface {
 	Remove(b hop3.Backup) error
 	// Sweep removes what an earlier server left incomplete.
 	Sweep() error
+	// Receive writes a file of a copy that comes from another server, Received
+	// gives the copy to read once it is whole.
+	Receive(ctx context.Context, b hop3.Backup, name string, content io.Reader) error
+	Received(ctx context.Context, b hop3.Backup) (hop3.BackupReader, error)
 	// Scratch makes an empty directory for the proof of a backup, RemoveScratch
 	// removes it.
 	Scratch(id string) (string, error)
@@ -227,15 +231,7 @@ func sizeOf(m hop3.BackupMetadata) int64 {
 // database says of a file was written after the file, so that it is found.
 func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.Backup, app hop3.App, live hop3.Release, req BackupRequest) (m hop3.BackupMetadata, err error) {
 	f := &backupFill{p: p, w: w, out: req.Out, trees: map[string]hop3.BackupTree{}}
-	m = hop3.BackupMetadata{
-		ID: b.ID, App: app.Name, CreatedAt: b.CreatedAt.Format("2006-01-02T15:04:05.000000+00:00"),
-		Addons: []hop3.BackupAddon{}, Volumes: []hop3.BackupVolumeFile{}, ExtraPaths: []string{},
-		AppMetadata: hop3.BackupAppMetadata{
-			Hostname: strings.Join(live.Hosts, " "), RunState: int(app.State),
-			Hop3: &hop3.BackupOwn{Kind: b.Kind, Label: b.Label, Release: live.Number, Commit: live.Commit, Branch: live.Branch, Subject: live.Subject},
-		},
-		EnvCount: len(app.Env),
-	}
+	m = newMetadata(b, app, live)
 	if live.Backup.Stop && app.Awake() {
 		say(req.Out, "       Stopping '%s' while it is copied", app.Name)
 		resume, err := p.pause(ctx, live)
@@ -252,7 +248,7 @@ func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.B
 	if err := f.source(ctx, app, live, b.Kind); err != nil {
 		return m, err
 	}
-	if err := f.archive(ctx, backupData, "data", hop3.BackupDir{Name: "data", Path: p.dataDir(app.Name), Optional: true}); err != nil {
+	if err := f.data(ctx, app.Name); err != nil {
 		return m, err
 	}
 	if m.Volumes, err = f.volumes(ctx, app.Name, live.Volumes); err != nil {
@@ -261,8 +257,7 @@ func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.B
 	if m.ExtraPaths, err = f.extra(ctx, live, app.Name); err != nil {
 		return m, err
 	}
-	settings := hop3.BackupSettings{DeployBranch: app.DeployBranch, Source: app.Source, Scale: app.Scale, HTTP: app.HTTP}
-	if err := errors.Join(f.json(ctx, backupEnv, app.Env), f.json(ctx, backupSettings, settings)); err != nil {
+	if err := f.settings(ctx, app); err != nil {
 		return m, err
 	}
 	if f.changed > 0 {
@@ -272,6 +267,19 @@ func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.B
 	return m, nil
 }
 
+// newMetadata is what is known of a backup before it is written.
+func newMetadata(b hop3.Backup, app hop3.App, live hop3.Release) hop3.BackupMetadata {
+	return hop3.BackupMetadata{
+		ID: b.ID, App: app.Name, CreatedAt: b.CreatedAt.Format("2006-01-02T15:04:05.000000+00:00"),
+		Addons: []hop3.BackupAddon{}, Volumes: []hop3.BackupVolumeFile{}, ExtraPaths: []string{},
+		AppMetadata: hop3.BackupAppMetadata{
+			Hostname: strings.Join(live.Hosts, " "), RunState: int(app.State),
+			Hop3: &hop3.BackupOwn{Kind: b.Kind, Label: b.Label, Release: live.Number, Commit: live.Commit, Branch: live.Branch, Subject: live.Subject},
+		},
+		EnvCount: len(app.Env),
+	}
+}
+
 // backupFill is the state of one fillBackup.
 type backupFill struct {
 	p       *Platform
@@ -279,6 +287,30 @@ type backupFill struct {
 	out     hop3.Output
 	trees   map[string]hop3.BackupTree
 	changed int
+	// stamps are those of the data and the volumes, by the names of their
+	// trees; nil takes all of them, and leaves volumes out that are not to be
+	// backed up.
+	stamps map[string]*hop3.FileStamps
+}
+
+// stamp has a directory of an app that moves remember what it holds.
+func (f *backupFill) stamp(tree string, d hop3.BackupDir) hop3.BackupDir {
+	if f.stamps != nil {
+		if f.stamps[tree] == nil {
+			f.stamps[tree] = &hop3.FileStamps{}
+		}
+		d.Stamps = f.stamps[tree]
+	}
+	return d
+}
+
+func (f *backupFill) data(ctx context.Context, app string) error {
+	return f.archive(ctx, backupData, "data", f.stamp("data", hop3.BackupDir{Name: "data", Path: f.p.dataDir(app), Optional: true}))
+}
+
+func (f *backupFill) settings(ctx context.Context, app hop3.App) error {
+	settings := hop3.BackupSettings{DeployBranch: app.DeployBranch, Source: app.Source, Scale: app.Scale, HTTP: app.HTTP}
+	return errors.Join(f.json(ctx, backupEnv, app.Env), f.json(ctx, backupSettings, settings))
 }
 
 // archive writes one archive and remembers what is in it; names tell the
@@ -372,11 +404,11 @@ func (f *backupFill) volumes(ctx context.Context, app string, declared []hop3.Vo
 	}
 	for _, name := range names {
 		left := slices.ContainsFunc(declared, func(v hop3.Volume) bool { return v.Name == name && v.NoBackup })
-		if hop3.ValidateVolumeName(name) != nil || left {
+		if hop3.ValidateVolumeName(name) != nil || left && f.stamps == nil {
 			continue
 		}
 		file := "volume-" + name + ".tar.gz"
-		if err := f.archive(ctx, file, "volume-"+name, hop3.BackupDir{Name: name, Path: filepath.Join(f.p.volumesDir(app), name)}); err != nil {
+		if err := f.archive(ctx, file, "volume-"+name, f.stamp("volume-"+name, hop3.BackupDir{Name: name, Path: filepath.Join(f.p.volumesDir(app), name)})); err != nil {
 			return all, err
 		}
 		all = append(all, hop3.BackupVolumeFile{Name: name, File: file})
