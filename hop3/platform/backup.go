@@ -168,6 +168,15 @@ func (p *Platform) writeBackup(ctx context.Context, b hop3.Backup, fill func(con
 	}
 	meta, err := p.fillNew(ctx, b, fill)
 	after := context.WithoutCancel(ctx)
+	var sum string
+	if err == nil {
+		r, openErr := p.Backups.Open(p.Backups.Dir(b))
+		if openErr == nil {
+			sum = r.Sum()
+		} else {
+			err = errors.Join(openErr, p.Backups.Remove(b))
+		}
+	}
 	if err != nil {
 		if why := context.Cause(ctx); why != nil {
 			err = hop3.Errorf(hop3.CodeCanceled, "the backup was interrupted: %w", why)
@@ -183,12 +192,8 @@ func (p *Platform) writeBackup(ctx context.Context, b hop3.Backup, fill func(con
 		}
 		return b, err
 	}
-	r, err := p.Backups.Open(p.Backups.Dir(b))
-	if err != nil {
-		return b, err
-	}
 	return p.Store.UpdateBackup(after, b.ID, func(x *hop3.Backup) error {
-		x.State, x.EndedAt, x.Dir, x.Sum = hop3.BackupCompleted, p.now().UTC().Truncate(time.Microsecond), p.Backups.Dir(b), r.Sum()
+		x.State, x.EndedAt, x.Dir, x.Sum = hop3.BackupCompleted, p.now().UTC().Truncate(time.Microsecond), p.Backups.Dir(b), sum
 		x.Size, x.Files, x.Addons, x.Encrypted = sizeOf(meta), len(meta.Checksums), meta.AddonIDs(), meta.Own().Encryption != ""
 		if p.goesOff(ctx, *x) {
 			x.State = hop3.BackupUploading

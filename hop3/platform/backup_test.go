@@ -515,6 +515,14 @@ func TestBackup_Schedule(t *testing.T) {
 	if got := ids(); len(got) > 0 {
 		t.Errorf("at once there are %v", got)
 	}
+	// What an app of this name had that was destroyed is not counted, or touched.
+	other := hop3.Backup{ID: "20200101_000000_abcdef", App: "blog", Kind: hop3.BackupScheduled, State: hop3.BackupCompleted, CreatedAt: app.CreatedAt.Add(-time.Hour), AppCreatedAt: app.CreatedAt.Add(-24 * time.Hour)}
+	w.must(w.Store.NewBackup(t.Context(), other))
+	defer func() {
+		if _, err := w.Store.Backup(t.Context(), other.ID); err != nil {
+			t.Errorf("the backup of the app before: %v", err)
+		}
+	}()
 	var made []string
 	for range 4 {
 		w.time.jump(24 * time.Hour)
