@@ -36,6 +36,8 @@ var elsewhere = map[string]string{
 	"hop3 addon email test mail ada@example.org": "would send to strangers: the tests of package addons have a mail server",
 	"hop3 addon create s3 photos --set endpoint=https://s3.eu-west-3.amazonaws.com --set region=eu-west-3 --set bucket=my-photos --set access_key=AKIAEXAMPLE --password-stdin < secret": "needs that bucket: TestS3Given of package addons has one",
 	"hop3 addon create email mail --set host=smtp.example.com --set user=app@example.com --set from=app@example.com --password-stdin < password":                                         "needs that server: TestS3AndEmail has one",
+	"hop3-server db:restore hop3-copy.db":                                       "testdata/script/backup.txtar does, with the server stopped",
+	"hop3-server db:restore /home/hop3/backups/platform/20261126_031500_a1b2c3": "testdata/script/backup.txtar does, with the server stopped",
 	"./caddy hop3 run":                                                                             "TestXcaddy does",
 	"hop3 caddy run --config Caddyfile":                                                            "testdata/script/caddyfile.txtar does",
 	"hop3 login --username ada":                                                                    "asks for a password at a terminal; the tests of hop3/cli have one",

@@ -12,8 +12,8 @@ import (
 	"github.com/abilian/hop3/hop3/store"
 )
 
-// databaseCommands look after the server's database. Only db:migrate wants no
-// server at work on it.
+// databaseCommands look after the server's database. Only db:migrate and
+// db:restore want no server at work on it.
 func databaseCommands(home *string) []*cobra.Command {
 	with := func(f func(cmd *cobra.Command, config *serverconfig.Config, args []string) error) func(*cobra.Command, []string) error {
 		return func(cmd *cobra.Command, args []string) error {
@@ -28,6 +28,9 @@ func databaseCommands(home *string) []*cobra.Command {
 		{Use: "db:status", Short: "Say which database the server has, and how it is", Args: cobra.NoArgs, RunE: with(databaseStatus)},
 		{Use: "db:migrate", Short: "Bring the database to this program's schema, as the server does at its start", Args: cobra.NoArgs, RunE: with(databaseMigrate)},
 		{Use: "db:backup <file>", Short: "Copy the database to a new file, also while the server runs", Args: cobra.ExactArgs(1), RunE: with(databaseBackup)},
+		{Use: "db:restore <backup>", Short: "Make the database what a backup of the server, or a file of db:backup, has", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+			return databaseRestore(cmd, *home, args[0])
+		}},
 	}
 }
 

@@ -168,6 +168,15 @@ func (p *Platform) writeBackup(ctx context.Context, b hop3.Backup, fill func(con
 	}
 	meta, err := p.fillNew(ctx, b, fill)
 	after := context.WithoutCancel(ctx)
+	var sum string
+	if err == nil {
+		r, openErr := p.Backups.Open(p.Backups.Dir(b))
+		if openErr == nil {
+			sum = r.Sum()
+		} else {
+			err = errors.Join(openErr, p.Backups.Remove(b))
+		}
+	}
 	if err != nil {
 		if why := context.Cause(ctx); why != nil {
 			err = hop3.Errorf(hop3.CodeCanceled, "the backup was interrupted: %w", why)
@@ -183,12 +192,8 @@ func (p *Platform) writeBackup(ctx context.Context, b hop3.Backup, fill func(con
 		}
 		return b, err
 	}
-	r, err := p.Backups.Open(p.Backups.Dir(b))
-	if err != nil {
-		return b, err
-	}
 	return p.Store.UpdateBackup(after, b.ID, func(x *hop3.Backup) error {
-		x.State, x.EndedAt, x.Dir, x.Sum = hop3.BackupCompleted, p.now().UTC().Truncate(time.Microsecond), p.Backups.Dir(b), r.Sum()
+		x.State, x.EndedAt, x.Dir, x.Sum = hop3.BackupCompleted, p.now().UTC().Truncate(time.Microsecond), p.Backups.Dir(b), sum
 		x.Size, x.Files, x.Addons, x.Encrypted = sizeOf(meta), len(meta.Checksums), meta.AddonIDs(), meta.Own().Encryption != ""
 		if p.goesOff(ctx, *x) {
 			x.State = hop3.BackupUploading
@@ -245,7 +250,7 @@ func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.B
 			return m, err
 		}
 	}
-	if err := f.source(ctx, app, live); err != nil {
+	if err := f.source(ctx, app, live, b.Kind); err != nil {
 		return m, err
 	}
 	if err := f.data(ctx, app.Name); err != nil {
@@ -345,7 +350,8 @@ func (f *backupFill) meter(file string, dirs []hop3.BackupDir) {
 
 // source writes what was deployed and the repository. Of a commit it is the
 // commit's own files, not what its build made beside them.
-func (f *backupFill) source(ctx context.Context, app hop3.App, live hop3.Release) error {
+// Before a restore what is lost already is no reason not to go on.
+func (f *backupFill) source(ctx context.Context, app hop3.App, live hop3.Release, kind hop3.BackupKind) error {
 	p := f.p
 	git := hop3.BackupDir{Name: "git", Path: filepath.Join(p.appDir(app.Name), "git"), Optional: true}
 	if live.Number == 0 {
@@ -364,6 +370,14 @@ func (f *backupFill) source(ctx context.Context, app hop3.App, live hop3.Release
 		} else if hop3.CodeOf(err) != hop3.CodeNotFound {
 			return fmt.Errorf("checking the commit out: %w", err)
 		}
+	}
+	beside, err := p.Files.List(filepath.Dir(src.Path))
+	if err != nil {
+		return err
+	}
+	if src.Optional = !slices.Contains(beside, filepath.Base(src.Path)); src.Optional && kind != hop3.BackupSafety {
+		return hop3.Errorf(hop3.CodeConflict, "The files of '%s' v%d are not there.", app.Name, live.Number).
+			WithHint("Deploy it, or restore a backup: `hop3 backup list --app %s` shows them.", app.Name)
 	}
 	return f.archive(ctx, backupSource, "", src, git)
 }

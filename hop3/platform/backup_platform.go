@@ -53,8 +53,8 @@ func (p *Platform) backUpAll(ctx context.Context, who Actor, kind hop3.BackupKin
 func (p *Platform) backUpDatabase(ctx context.Context, out hop3.Output) (hop3.Backup, error) {
 	say(out, "-----> Backing up the server's own database")
 	b := hop3.Backup{Kind: hop3.BackupPlatform, State: hop3.BackupStarted, CreatedBy: askedBy(ctx).Username}
-	b, err := p.writeBackup(ctx, b, func(ctx context.Context, w hop3.BackupWriter, b hop3.Backup) (hop3.BackupMetadata, error) {
-		m := hop3.BackupMetadata{
+	b, err := p.writeBackup(ctx, b, func(ctx context.Context, w hop3.BackupWriter, b hop3.Backup) (m hop3.BackupMetadata, err error) {
+		m = hop3.BackupMetadata{
 			ID: b.ID, CreatedAt: b.CreatedAt.Format("2006-01-02T15:04:05.000000+00:00"),
 			Addons: []hop3.BackupAddon{}, Volumes: []hop3.BackupVolumeFile{}, ExtraPaths: []string{},
 			AppMetadata: hop3.BackupAppMetadata{RunState: 0, Hop3: &hop3.BackupOwn{Kind: b.Kind}},

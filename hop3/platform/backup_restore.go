@@ -42,7 +42,7 @@ func (p *Platform) RestoreBackup(ctx context.Context, who Actor, req RestoreRequ
 	}
 	if b.App == "" {
 		return hop3.Release{}, hop3.Errorf(hop3.CodeConflict, "The backup %s is of the server's own database: it is restored with the server stopped.", b.ID).
-			WithHint("docs/server.md says how.")
+			WithHint("Stop it, and run: hop3-server db:restore %s", b.Dir)
 	}
 	if req.Target == "" {
 		req.Target = b.App

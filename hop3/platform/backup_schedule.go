@@ -151,6 +151,9 @@ func (p *Platform) pruneBackups(ctx context.Context, app hop3.App, policy hop3.B
 	}
 	scheduled, safety, proven := 0, 0, false
 	for _, b := range all {
+		if !b.AppCreatedAt.Equal(app.CreatedAt) {
+			continue // of an app that had the name before: not this one's to destroy
+		}
 		newestProven := !proven && !b.ProvenAt.IsZero() && b.Proof == ""
 		proven = proven || newestProven
 		reason := ""

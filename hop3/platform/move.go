@@ -267,7 +267,7 @@ func (m *moving) fillFirst(ctx context.Context, w hop3.BackupWriter, b hop3.Back
 		return meta, err
 	}
 	m.dumping = time.Since(started)
-	if err := errors.Join(f.source(ctx, m.app, m.live), f.data(ctx, m.app.Name)); err != nil {
+	if err := errors.Join(f.source(ctx, m.app, m.live, b.Kind), f.data(ctx, m.app.Name)); err != nil {
 		return meta, err
 	}
 	if meta.Volumes, err = f.volumes(ctx, m.app.Name, m.live.Volumes); err != nil {

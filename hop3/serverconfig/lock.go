@@ -40,6 +40,15 @@ func LockHome(home string) (*Lock, error) {
 	return &Lock{file: f}, nil
 }
 
+// LockNewHome is LockHome of a home that need not be made yet: it makes it, but
+// no secret key in it.
+func LockNewHome(home string) (*Lock, error) {
+	if err := makeHome(home); err != nil {
+		return nil, err
+	}
+	return LockHome(home)
+}
+
 // Close gives the lock back. The file stays: removing it would let two
 // processes lock two files of one name.
 func (l *Lock) Close() error {

@@ -3,7 +3,6 @@ package store_test
 import (
 	"database/sql"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -109,9 +108,14 @@ func copiesPostgreSQL(t *testing.T, s *postgresServer) {
 		t.Fatal(err)
 	}
 	target := s.create(t)
-	restore := exec.CommandContext(t.Context(), "pg_restore", "--no-owner", "--exit-on-error", "--dbname", target, file)
-	if out, err := restore.CombinedOutput(); err != nil {
-		t.Fatalf("pg_restore: %v: %s", err, out)
+	if _, err := store.Restore(t.Context(), target, "", file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Restore(t.Context(), target, "", file); hop3.CodeOf(err) != hop3.CodeConflict {
+		t.Errorf("over a database that is not empty: %v", err)
+	}
+	if _, err := store.Restore(t.Context(), "", t.TempDir(), file); hop3.CodeOf(err) != hop3.CodeInvalid {
+		t.Errorf("a dump of PostgreSQL as a file of SQLite: %v", err)
 	}
 	restored, err := sql.Open("pgx", target)
 	if err != nil {

@@ -25,16 +25,28 @@ func (p postgres) examine(ctx context.Context, db *sql.DB) (size int64, trouble 
 	return size, "", err
 }
 
-// copy runs pg_dump, which gets what it needs in its environment: arguments
-// are everybody's to see.
+// copy runs pg_dump.
 func (p postgres) copy(ctx context.Context, to *os.File) error {
-	program, err := osexec.LookPath("pg_dump")
+	cmd, complaint, err := p.program(ctx, "pg_dump", "--format=custom", "--no-password")
 	if err != nil {
-		return hop3.Errorf(hop3.CodeUnavailable, "pg_dump is not installed").WithHint("On Debian and Ubuntu: sudo apt-get install postgresql-client")
+		return err
 	}
-	var complaint bytes.Buffer
-	cmd := osexec.CommandContext(ctx, program, "--format=custom", "--no-password")
-	cmd.Stdout, cmd.Stderr = to, &complaint
+	cmd.Stdout = to
+	if err := cmd.Run(); err != nil {
+		return errors.Join(fmt.Errorf("pg_dump: %s", strings.TrimSpace(complaint.String())), err)
+	}
+	return nil
+}
+
+// program is one of PostgreSQL's, which gets what it needs in its environment:
+// arguments are everybody's to see. What it complains of comes into the buffer.
+func (p postgres) program(ctx context.Context, name string, args ...string) (*osexec.Cmd, *bytes.Buffer, error) {
+	path, err := osexec.LookPath(name)
+	if err != nil {
+		return nil, nil, hop3.Errorf(hop3.CodeUnavailable, "%s is not installed", name).WithHint("On Debian and Ubuntu: sudo apt-get install postgresql-client")
+	}
+	cmd, complaint := osexec.CommandContext(ctx, path, args...), &bytes.Buffer{}
+	cmd.Stderr = complaint
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "PG") {
 			cmd.Env = append(cmd.Env, v)
@@ -46,8 +58,5 @@ func (p postgres) copy(ctx context.Context, to *os.File) error {
 	if p.config.TLSConfig != nil {
 		cmd.Env = append(cmd.Env, "PGSSLMODE=require")
 	}
-	if err := cmd.Run(); err != nil {
-		return errors.Join(fmt.Errorf("pg_dump: %s", strings.TrimSpace(complaint.String())), err)
-	}
-	return nil
+	return cmd, complaint, nil
 }

@@ -25,6 +25,8 @@ type location interface {
 	examine(ctx context.Context, db *sql.DB) (size int64, trouble string, err error)
 	// copy writes what the database has at one moment to an empty file.
 	copy(ctx context.Context, to *os.File) error
+	// restore is Restore.
+	restore(ctx context.Context, file string, o options) (aside string, err error)
 }
 
 const urlHint = "Use sqlite:///path/to/file.db or postgresql://user:password@host/database."
