@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"hop3/git":          {"hop3", "hop3/git/hook"},
 	"hop3/git/hook":     {"hop3"},
 	"hop3/logfile":      {"hop3"},
+	"hop3/move":         {"hop3", "hop3/api"},
 	"hop3/oidc":         {"hop3"},
 	"hop3/pages":        {},
 	"hop3/manifest":     {"hop3", "hop3/cron", "hop3/idn"},

@@ -31,6 +31,7 @@ func locals() []local {
 		{"auth login", "", "The same as login", login},
 		{"logout", "", "Revoke the token and forget it", logout},
 		{"auth logout", "", "The same as logout", logout},
+		{"auth password", "[CURRENT NEW [CODE]] [--password-stdin] [--code C] [--tokens]", "Change your password; it asks for what you do not say", changePassword},
 		{"deploy", "[DIRECTORY] [-e KEY=VALUE]… [--canary[=PERCENT for TIME]] [--no-stream]", "Deploy the files of a directory", deploy},
 		{"plan", "[DIRECTORY] [-e KEY=VALUE]…", "Say what a deploy of a directory would do", plan},
 		{"app plan", "[DIRECTORY] [-e KEY=VALUE]…", "The same as plan", plan},

@@ -132,7 +132,7 @@ func (p *program) askWithCode(ctx context.Context, server, code string, words ..
 		words = append(words, code)
 	}
 	token, err := p.askServer(ctx, server, words...)
-	if err == nil || code != "" || !strings.Contains(err.Error(), api.CodeNeeded) || !isTerminal(p.In) || p.flags.noInput {
+	if err == nil || code != "" || !p.mayAskCode(err) {
 		return token, err
 	}
 	if code, err = p.askLine(ctx, "Code: "); err != nil {

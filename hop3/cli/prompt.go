@@ -40,8 +40,13 @@ func (p *program) askLine(ctx context.Context, question string) (string, error) 
 	return p.ask(ctx, question, func() (string, error) { return readLine(p.In), nil })
 }
 
-// askPassword asks for a line that may not.
+// askPassword asks for a password.
 func (p *program) askPassword(ctx context.Context) (string, error) {
+	return p.askSecret(ctx, "Password: ")
+}
+
+// askSecret asks for a line that may not be seen.
+func (p *program) askSecret(ctx context.Context, question string) (string, error) {
 	in, ok := p.In.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) || p.flags.noInput {
 		return "", exitf(api.ExitUsage, "A password is needed: give --password-stdin or --password-file FILE.")
@@ -52,7 +57,7 @@ func (p *program) askPassword(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = term.Restore(fd, before) }() // the terminal is gone, or shows what is typed again
-	return p.ask(ctx, "Password: ", func() (string, error) {
+	return p.ask(ctx, question, func() (string, error) {
 		typed, err := term.ReadPassword(fd)
 		fmt.Fprintln(p.Err)
 		return string(typed), err

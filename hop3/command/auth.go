@@ -14,6 +14,8 @@ func authCommands() []Command {
 		{Name: "auth whoami", Aliases: []string{"whoami"}, Summary: "Show who you are", Who: User, Run: authWhoami},
 		{Name: "auth logout", Summary: "Revoke the token in use", Who: User, Run: authLogout},
 		{Name: "auth token", Summary: "Get a token for your SSH key", Who: Account, Run: authToken},
+		{Name: "auth password", Summary: "Change your password", Usage: "CURRENT NEW [CODE]", Who: Account, Min: 2, Max: 3, Run: authPassword,
+			Flags: []Flag{tokensToo}},
 		{Name: "auth totp enable", Summary: "Begin to ask for codes when you log in", Who: Account, Run: totpEnable},
 		{Name: "auth totp confirm", Summary: "Show that your telephone makes the right codes", Usage: "CODE", Who: Account, Min: 1, Max: 1, Run: totpConfirm},
 		{Name: "auth totp disable", Summary: "Ask for codes no more", Usage: "[CODE]", Who: Account, Max: 1, Run: totpDisable,
@@ -43,6 +45,18 @@ func authToken(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, err
 	}
 	return []api.Item{api.Text("%s", token)}, nil
+}
+
+func authPassword(ctx context.Context, c *Call) ([]api.Item, error) {
+	who := c.Actor()
+	err := c.Platform.ChangePassword(ctx, who, c.Args[0], c.Args[1], c.optional(2))
+	if err == nil && c.Has(tokensToo.Name) {
+		err = c.Platform.RevokeTokens(ctx, who, who.Username)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []api.Item{api.Success("Your password is changed. Your other logins have ended.")}, nil
 }
 
 func authMagicLink(ctx context.Context, c *Call) ([]api.Item, error) {

@@ -140,6 +140,7 @@ func ActorOf(u hop3.User, t hop3.Token) platform.Actor {
 		return platform.UserActor(u, hop3.FullScope)
 	}
 	who := platform.UserActor(u, t.Scope)
+	who.Token = &t
 	if !t.Named {
 		who.Login = t.ID
 	}

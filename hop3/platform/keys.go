@@ -67,7 +67,7 @@ func (p *Platform) RemoveKey(ctx context.Context, who Actor, fingerprint string)
 		return hop3.Key{}, hop3.Errorf(hop3.CodeNotFound, "Key %.80q not found.", fingerprint)
 	case 1:
 		k := found[0]
-		defer p.evict(k.Username)
+		defer p.evict(ctx, k.Username)
 		return k, p.Store.RemoveKey(ctx, k.Fingerprint, userEvent(asked(ctx, who), hop3.EventKeyRemoved, k.Username, "a key of %s was removed: %s", k.Username, k.Fingerprint))
 	default:
 		return hop3.Key{}, hop3.Errorf(hop3.CodeConflict, "%.80q is the beginning of %d keys.", fingerprint, len(found))

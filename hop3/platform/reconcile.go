@@ -31,6 +31,9 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err := p.settleBackups(ctx); err != nil {
 		p.Logger.Error("settling backups", zap.Error(err)) // apps come first
 	}
+	if err := p.loadMoves(ctx); err != nil {
+		return err
+	}
 	apps, err := p.Store.Apps(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the apps: %w", err)
@@ -105,6 +108,9 @@ func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.Release
 	}
 	if app, err = p.Store.App(ctx, app.Name); err != nil {
 		return hop3.ReleaseID{}, err
+	}
+	if m, ok := p.moves.of(app.Name, false); ok && m.Gone() {
+		return hop3.ReleaseID{}, p.restMoved(ctx, m, live)
 	}
 	switch app.State {
 	case hop3.StateStopped, hop3.StateStopping:

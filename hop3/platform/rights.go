@@ -44,6 +44,9 @@ type Actor struct {
 	Source string
 	// Login is the ID of the login's token that they came with; "" for none.
 	Login string
+	// Token is the token that they came with, a login's or a program's; nil for
+	// none.
+	Token *Token
 
 	app string // not a user, but this app: it may deploy itself
 }
@@ -275,7 +278,7 @@ func (p *Platform) Grant(ctx context.Context, who Actor, g hop3.Grant) error {
 			WithHint("`hop3 team add-member %s USER --role ROLE` changes one, `hop3 app transfer` gives the app to another team.", g.Team)
 	}
 	if g.Role < hop3.RoleDeployer {
-		defer p.evict(g.User) // "" when it is a team's: everybody
+		defer p.evict(ctx, g.User) // "" when it is a team's: everybody
 	}
 	e := rightsEvent(asked(ctx, who), g.App, "%s was granted the role %s on '%s'", cmp.Or(g.User, "team "+g.Team), g.Role, g.App)
 	if g.Role == hop3.RoleNone {
@@ -301,7 +304,7 @@ func (p *Platform) TransferApp(ctx context.Context, who Actor, name, team string
 	if rights.Role < hop3.RoleDeployer && rights.Teams[team] < hop3.RoleDeployer {
 		return hop3.Errorf(hop3.CodeNotFound, "Team '%s' not found.", team)
 	}
-	defer p.evict("")
+	defer p.evict(ctx, "")
 	if err := p.Store.TransferApp(ctx, name, team, rightsEvent(asked(ctx, who), name, "'%s' belongs to team %s now", name, team)); err != nil {
 		return err
 	}
@@ -324,7 +327,7 @@ func (p *Platform) SetRole(ctx context.Context, who Actor, username string, role
 		return p.SetAdmin(ctx, who, username, true)
 	}
 	if role < hop3.RoleDeployer {
-		defer p.evict(username)
+		defer p.evict(ctx, username)
 	}
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.Role = role

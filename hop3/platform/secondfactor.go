@@ -67,7 +67,7 @@ func (p *Platform) ConfirmSecondFactor(ctx context.Context, who Actor, code stri
 		return nil
 	}, userEvent(asked(ctx, who), hop3.EventUserChanged, who.Username, "%s has a second factor", who.Username))
 	if err == nil {
-		p.evict(who.Username)
+		p.evict(ctx, who.Username)
 		p.Logger.Info("second factor enabled", zap.String("user", who.Username))
 	}
 	return recovery, err
@@ -96,7 +96,7 @@ func (p *Platform) DisableSecondFactor(ctx context.Context, who Actor, username,
 		return nil
 	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "%s has no second factor any more", username))
 	if err == nil {
-		p.evict(username)
+		p.evict(ctx, username)
 		p.Logger.Info("second factor disabled", zap.String("user", username), zap.String("by", who.Username))
 	}
 	return err

@@ -250,7 +250,7 @@ func (p *Platform) followGroups(ctx context.Context, u hop3.User, groups []strin
 		}
 	}
 	if less {
-		p.evict(u.Username)
+		p.evict(ctx, u.Username)
 	}
 	return err
 }
@@ -311,6 +311,6 @@ func (p *Platform) Unlink(ctx context.Context, who Actor, username string) error
 		endLogins(u, who)
 		return nil
 	})
-	p.evict(username)
+	p.evict(ctx, username)
 	return err
 }

@@ -58,7 +58,7 @@ func (p *Platform) RemoveTeam(ctx context.Context, who Actor, name string) error
 	if name == hop3.DefaultTeam {
 		return hop3.Errorf(hop3.CodeConflict, "The team '%s' stays: new users and apps come into it.", name)
 	}
-	defer p.evict("")
+	defer p.evict(ctx, "")
 	return p.Store.DeleteTeam(ctx, name, rightsEvent(asked(ctx, who), "", "the team %s was removed", name))
 }
 
@@ -80,7 +80,7 @@ func (p *Platform) SetMember(ctx context.Context, who Actor, team string, m hop3
 		}
 	}
 	if m.Role < hop3.RoleDeployer {
-		defer p.evict(m.Username)
+		defer p.evict(ctx, m.Username)
 	}
 	e := rightsEvent(asked(ctx, who), "", "%s has the role %s in team %s", m.Username, m.Role, team)
 	if m.Role == hop3.RoleNone {

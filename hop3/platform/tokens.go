@@ -94,7 +94,7 @@ func (p *Platform) RevokeToken(ctx context.Context, who Actor, username, name st
 	if err := p.Store.RemoveAPIToken(ctx, username, name, userEvent(asked(ctx, who), hop3.EventTokenRevoked, username, "the token %s of %s was ended", name, username)); err != nil {
 		return err
 	}
-	p.evict(username)
+	p.evict(ctx, username)
 	p.Logger.Info("token revoked", zap.String("user", username), zap.String("token", name), zap.String("by", who.Username))
 	return nil
 }

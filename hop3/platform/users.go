@@ -83,8 +83,7 @@ func (p *Platform) Authenticate(ctx context.Context, token string) (hop3.User, T
 	case err != nil && hop3.CodeOf(err) != hop3.CodeNotFound:
 		return hop3.User{}, Token{}, err
 	case err != nil, revoked, !u.Active, !issuedTo(t, u), !u.Holds(t):
-		return hop3.User{}, Token{}, hop3.Errorf(hop3.CodeUnauthorized, "The token is not valid any more.").
-			WithHint("Use 'hop3 login' to get a new one.")
+		return hop3.User{}, Token{}, noMoreValid()
 	}
 	if t.Scope = hop3.FullScope; t.Named {
 		if t.Scope, err = p.useToken(ctx, t); err != nil {
@@ -92,6 +91,10 @@ func (p *Platform) Authenticate(ctx context.Context, token string) (hop3.User, T
 		}
 	}
 	return u, t, nil
+}
+
+func noMoreValid() error {
+	return hop3.Errorf(hop3.CodeUnauthorized, "The token is not valid any more.").WithHint("Use 'hop3 login' to get a new one.")
 }
 
 // issuedTo tells the account from an older one of the same name. Tokens count
@@ -121,9 +124,22 @@ func (p *Platform) AuthenticateKey(ctx context.Context, fingerprint string) (hop
 	return u, nil
 }
 
-// Logout revokes a token.
+// Logout revokes a token, and ends all else that is open with it.
 func (p *Platform) Logout(ctx context.Context, t Token) error {
-	return p.Store.RevokeToken(ctx, t.ID, t.Expires, event(ctx, hop3.EventLogout, "", "%s logged out", t.Username))
+	err := p.Store.RevokeToken(ctx, t.ID, t.Expires, event(ctx, hop3.EventLogout, "", "%s logged out", t.Username))
+	if err == nil && t.Named { // nor does `hop3 token list` show it any more
+		var stored hop3.APIToken
+		if stored, err = p.Store.APIToken(ctx, t.ID); err == nil {
+			err = p.Store.RemoveAPIToken(ctx, stored.Username, stored.Name)
+		}
+		if hop3.CodeOf(err) == hop3.CodeNotFound {
+			err = nil // revoked in this moment
+		}
+	}
+	if err == nil {
+		p.evictToken(ctx, t.ID)
+	}
+	return err
 }
 
 // IssueToken returns a new token for a user. It is for who administers the
@@ -210,7 +226,7 @@ func (p *Platform) RemoveUser(ctx context.Context, who Actor, username string) e
 	if err := otherOnly(who, username, "remove"); err != nil {
 		return err
 	}
-	defer p.evict(username)
+	defer p.evict(ctx, username)
 	return p.Store.DeleteUser(ctx, username, userEvent(asked(ctx, who), hop3.EventUserRemoved, username, "the account %s was deleted", username))
 }
 
@@ -230,7 +246,7 @@ func (p *Platform) SetPassword(ctx context.Context, who Actor, username, passwor
 		return nil
 	}, userEvent(asked(ctx, who), hop3.EventUserChanged, username, "the password of %s was changed", username))
 	if err == nil {
-		p.evict(username)
+		p.evict(ctx, username)
 	}
 	return err
 }
@@ -246,7 +262,7 @@ func (p *Platform) SetAdmin(ctx context.Context, who Actor, username string, adm
 		return err
 	}
 	if !admin {
-		defer p.evict(username)
+		defer p.evict(ctx, username)
 	}
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		u.Admin = admin
@@ -262,7 +278,7 @@ func (p *Platform) SetActive(ctx context.Context, who Actor, username string, ac
 		return err
 	}
 	if !active {
-		defer p.evict(username)
+		defer p.evict(ctx, username)
 	}
 	_, err := p.Store.UpdateUser(ctx, username, func(u *hop3.User) error {
 		if u.Active = active; !active {

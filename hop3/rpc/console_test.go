@@ -354,6 +354,12 @@ func (o *transcript) String() string {
 	return o.buf.String()
 }
 
+func (o *transcript) reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.buf.Reset()
+}
+
 func (o *transcript) wait(t *testing.T, words string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%q in the output", words), func() bool { return strings.Contains(o.String(), words) })

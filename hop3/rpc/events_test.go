@@ -44,6 +44,7 @@ var reads = map[string]string{
 	"app access": "reads", "team list": "reads", "team show": "reads", "token list": "reads", "token show": "reads", "top": "reads", "why": "reads",
 
 	"auth token": "only by SSH: TestAKeyAndALinkLeaveEvents", "auth redeem": "needs a link: the same", "user unlink": "needs an identity: TestSignOnTakesNoAccountOver", "auth web begin": "changes nothing that is stored", "auth web wait": "needs somebody at a browser: TestACommandLineIsLetIn",
+	"auth password":     "needs a login: TestChangingOnesPassword",
 	"auth totp confirm": "needs a telephone: as auth totp enable",
 	"canary abort":      "needs a release that is tried out: TestACanaryLeavesAnEvent of platform", "canary promote": "the same",
 	"deploy cancel": "needs a deploy under way: TestACanceledDeployLeavesEvents of platform",
