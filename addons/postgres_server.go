@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -30,6 +32,8 @@ const (
 	// pgAnswerTime is how long a service may take until it answers: one that was
 	// killed has to read its log first.
 	pgAnswerTime = time.Minute
+	// pgMaxMessage bounds one message, which is a row, of an addon's database.
+	pgMaxMessage = 16 << 20
 )
 
 // Names in the directory of a service.
@@ -233,6 +237,15 @@ func pgConnect(ctx context.Context, a pgAddress, database string) (*pgx.Conn, er
 	}
 	if a.own {
 		config.RequireAuth = "scram-sha-256" // who answers has to know the password too
+	}
+	if a.app {
+		// What an app's database answers with is the app's to choose: it must not
+		// take all the memory of the server.
+		config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+			f := pgproto3.NewFrontend(r, w)
+			f.SetMaxBodyLen(pgMaxMessage)
+			return f
+		}
 	}
 	if a.dial != nil && !filepath.IsAbs(a.host) {
 		config.DialFunc = a.dial
