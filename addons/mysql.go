@@ -373,7 +373,7 @@ func (m *MySQL) asApp(ctx context.Context, a hop3.Addon) (*mysqlConn, error) {
 	if config.Net == "unix" && m.server.Setting("MYSQL_PORT") == "" {
 		app.Net, app.Addr = config.Net, config.Addr
 	}
-	app.DBName = a.Details[mysqlDatabase]
+	app.DBName, app.DialFunc = a.Details[mysqlDatabase], config.DialFunc
 	return connectMySQL(ctx, app, own(a))
 }
 
@@ -392,7 +392,10 @@ func (m *MySQL) adminConfig(a hop3.Addon) (*mysql.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		return mysqlConfig("tcp", net.JoinHostPort("127.0.0.1", state.Port), mysqlAdminUser, state.Password), nil
+		config := mysqlConfig("tcp", net.JoinHostPort("127.0.0.1", state.Port), mysqlAdminUser, state.Password)
+		port, _ := strconv.Atoi(state.Port)
+		config.DialFunc = dialService(m.server, a.Details[detailService], port)
+		return config, nil
 	}
 	host, port := m.server.Setting("MYSQL_HOST"), m.configuredPort()
 	if a.Details[detailHost] != hostForApps(host) || a.Details[detailPort] != port {

@@ -291,7 +291,10 @@ func TestMySQL_Dedicated(t *testing.T) {
 	if _, err := p.Status(t.Context(), a); err == nil {
 		t.Error("what is destroyed has a status")
 	}
-	if _, err := p.Plan(t.Context(), hop3.Addon{Type: "mysql", Name: "ab"}); hop3.CodeOf(err) != hop3.CodeInvalid {
-		t.Errorf("a name that is too short: %v", err)
+	if _, err := p.Plan(t.Context(), hop3.Addon{Type: "mysql", Name: "a`b"}); hop3.CodeOf(err) != hop3.CodeInvalid {
+		t.Errorf("a name that is none: %v", err)
+	}
+	if _, err := p.Plan(t.Context(), hop3.Addon{Type: "mysql", Name: "ab", Dedicated: true}); err != nil {
+		t.Errorf("a short name: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -103,18 +104,22 @@ func (m *MySQL) runOwn(ctx context.Context, a hop3.Addon) (mysqlState, error) {
 		err = files.write(mysqlInitFile, []byte(mysqlInit(state)))
 	}
 	if err == nil {
-		err = s.Start(ctx, hop3.Service{Name: service, Args: mysqlArgs(program, dir, state)})
+		port, _ := strconv.Atoi(state.Port)
+		err = s.Start(ctx, hop3.Service{Name: service, Args: mysqlArgs(program, dir, state), Port: port})
 	}
 	if err != nil {
 		return state, err
 	}
+	var held taken
 	err = until(ctx, 2*time.Minute, func(ctx context.Context) error {
 		c, err := m.admin(ctx, a)
 		if err == nil {
 			c.close()
 		}
 		return err
-	}, func(err error) bool { return !strings.Contains(err.Error(), "refuses the password") })
+	}, func(err error) bool {
+		return !held.lasts(err) && !strings.Contains(err.Error(), "refuses the password")
+	})
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}

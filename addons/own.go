@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,9 +29,8 @@ const (
 // checkAddon refuses what no provider without options can make: names that
 // are none, and options.
 func checkAddon(a hop3.Addon) error {
-	if hop3.ValidateAppName(a.Name) != nil {
-		return hop3.Errorf(hop3.CodeInvalid, "%.80q cannot be an addon's name", a.Name).
-			WithHint("A name has 3 to 63 letters, digits, '-' or '_', and begins and ends with a letter or digit.")
+	if err := hop3.ValidateAddonName(a.Name); err != nil {
+		return err
 	}
 	for name := range a.Options {
 		return hop3.Errorf(hop3.CodeInvalid, "an addon of the type %s has no option %.80q", a.Type, name).
@@ -80,6 +80,36 @@ func rest(ctx context.Context, s hop3.AddonServer, service string, addons []hop3
 		return nil
 	}
 	return own.Stop(ctx, service)
+}
+
+// takenPatience is how long another program may hold the port of a service until
+// it is given up: what is left of a service that was killed soon lets go.
+const takenPatience = 3 * time.Second
+
+// taken says since when another program holds the port of a service.
+type taken struct{ since time.Time }
+
+// lasts reports whether an attempt failed for that, and has for too long.
+func (t *taken) lasts(err error) bool {
+	if hop3.CodeOf(err) != hop3.CodeConflict {
+		t.since = time.Time{}
+		return false
+	}
+	if t.since.IsZero() {
+		t.since = time.Now()
+	}
+	return time.Since(t.since) > takenPatience
+}
+
+// dialService connects to a service of Hop3's own, once it is known that it is
+// this that listens there: what is said next may be a password.
+func dialService(s hop3.AddonServer, service string, port int) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if err := s.Services().Listens(ctx, service, port); err != nil {
+			return nil, err
+		}
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
+	}
 }
 
 // serviceFiles are the files that Hop3 keeps in the directory of a service,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -96,6 +97,10 @@ func (p *Postgres) shell(ctx context.Context, a hop3.Addon) (*pgConn, error) {
 
 // objection is what PostgreSQL has against a user's statement.
 func (c *pgConn) objection(ctx context.Context, err error) error {
+	var large *pgproto3.ExceededMaxBodyLenErr
+	if errors.As(err, &large) {
+		return hop3.Errorf(hop3.CodeInvalid, "a row of the result has more than %d MiB", pgMaxMessage>>20).WithHint("Select less of it, or dump the database.")
+	}
 	var said *pgconn.PgError
 	if ctx.Err() != nil || !errors.As(err, &said) || strings.HasPrefix(said.Code, "57P") {
 		return c.failure(ctx, "run the statement", err)

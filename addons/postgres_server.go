@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -30,6 +32,8 @@ const (
 	// pgAnswerTime is how long a service may take until it answers: one that was
 	// killed has to read its log first.
 	pgAnswerTime = time.Minute
+	// pgMaxMessage bounds one message, which is a row, of an addon's database.
+	pgMaxMessage = 16 << 20
 )
 
 // Names in the directory of a service.
@@ -52,6 +56,10 @@ type pgAddress struct {
 	// own is a service of Hop3's: nothing else is to be told its passwords.
 	own bool
 	log string // of a service
+	// dial connects to a service by TCP, and listens asks whether it is this that
+	// listens there; nil for other servers.
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	listens func(ctx context.Context) error
 }
 
 func (a pgAddress) String() string {
@@ -182,12 +190,18 @@ func (p *Postgres) app(ctx context.Context, d pgDetails, database string) (*pgCo
 // server that says it is starting.
 func pgLogin(ctx context.Context, a pgAddress, database string) (*pgConn, error) {
 	deadline := time.Now().Add(pgAnswerTime)
+	var held taken
 	for {
 		conn, err := pgConnect(ctx, a, database)
 		if err == nil {
 			return &pgConn{conn, a}, nil
 		}
-		if ctx.Err() != nil || !a.own && pgCode(err) != "57P03" || !pgStarting(err) || time.Now().After(deadline) {
+		if a.listens != nil && pgStarting(err) {
+			if why := a.listens(ctx); hop3.CodeOf(why) == hop3.CodeConflict {
+				err = why
+			}
+		}
+		if ctx.Err() != nil || !a.own && pgCode(err) != "57P03" || !pgStarting(err) || held.lasts(err) || time.Now().After(deadline) {
 			return nil, a.failure(ctx, "be reached", err)
 		}
 		select {
@@ -202,6 +216,10 @@ func pgStarting(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		return refused.Code == "57P03" || refused.Code == "57P01" || refused.Code == "57P02"
+	}
+	switch hop3.CodeOf(err) {
+	case hop3.CodeUnavailable, hop3.CodeConflict: // of Services.Listens
+		return true
 	}
 	var offline net.Error
 	return errors.As(err, &offline) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
@@ -219,6 +237,18 @@ func pgConnect(ctx context.Context, a pgAddress, database string) (*pgx.Conn, er
 	}
 	if a.own {
 		config.RequireAuth = "scram-sha-256" // who answers has to know the password too
+	}
+	if a.app {
+		// What an app's database answers with is the app's to choose: it must not
+		// take all the memory of the server.
+		config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+			f := pgproto3.NewFrontend(r, w)
+			f.SetMaxBodyLen(pgMaxMessage)
+			return f
+		}
+	}
+	if a.dial != nil && !filepath.IsAbs(a.host) {
+		config.DialFunc = a.dial
 	}
 	for key, value := range map[string]string{
 		"search_path": "pg_catalog", "application_name": "hop3", "client_encoding": "UTF8", "synchronous_commit": "on",
@@ -254,7 +284,7 @@ func (a pgAddress) failure(ctx context.Context, do string, err error) error {
 	}
 	var known *hop3.Error
 	if errors.As(err, &known) {
-		return err
+		return known
 	}
 	var said *pgconn.PgError
 	if !errors.As(err, &said) {

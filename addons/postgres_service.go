@@ -110,7 +110,9 @@ func (p *Postgres) start(ctx context.Context, data *os.Root, dir hop3.ServiceDir
 	if err != nil {
 		return pgAddress{}, err
 	}
-	a := pgAddress{host: pgLoopback, port: port, user: "postgres", password: secret, own: true, log: dir.Log}
+	services := p.server.Services()
+	a := pgAddress{host: pgLoopback, port: port, user: "postgres", password: secret, own: true, log: dir.Log,
+		dial: dialService(p.server, name, port), listens: func(ctx context.Context) error { return services.Listens(ctx, name, port) }}
 	args := []string{programs["postgres"], "-D", filepath.Join(dir.Data, pgClusterDir)}
 	settings := []string{
 		"hba_file=" + filepath.Join(dir.Data, pgHBAFile), "listen_addresses=" + pgLoopback, "port=" + text, "unix_socket_directories=", "password_encryption=scram-sha-256",
@@ -127,7 +129,7 @@ func (p *Postgres) start(ctx context.Context, data *os.Root, dir hop3.ServiceDir
 	for _, s := range settings {
 		args = append(args, "-c", s)
 	}
-	return a, p.server.Services().Start(ctx, hop3.Service{Name: name, Args: args})
+	return a, services.Start(ctx, hop3.Service{Name: name, Args: args, Port: port})
 }
 
 // pgBySocket says that the superuser logs in by a socket, which nobody but the

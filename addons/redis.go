@@ -240,7 +240,7 @@ func closeRedis(c *redis.Client) { _ = c.Close() }
 
 // asApp connects as the app does.
 func (r *Redis) asApp(ctx context.Context, a hop3.Addon) (*redis.Client, error) {
-	return connectRedis(ctx, a, redisOptions(redisAddress(a), a.Details[detailUser], a.Details[detailPassword], int(number(a.Details[redisDB]))))
+	return connectRedis(ctx, a, r.verified(a, redisOptions(redisAddress(a), a.Details[detailUser], a.Details[detailPassword], int(number(a.Details[redisDB])))))
 }
 
 // admin connects as who may do all.
@@ -259,7 +259,16 @@ func (r *Redis) adminOptions(a hop3.Addon) (*redis.Options, error) {
 	if _, err := services(r.server, "Redis", "REDIS_HOST"); err != nil {
 		return nil, err
 	}
-	return redisOptions(redisAddress(a), redisAdminUser, a.Details[redisAdmin], 0), nil
+	return r.verified(a, redisOptions(redisAddress(a), redisAdminUser, a.Details[redisAdmin], 0)), nil
+}
+
+// verified has connections to a service of Hop3's own lead nowhere else: a
+// password is told to Redis as it is.
+func (r *Redis) verified(a hop3.Addon, o *redis.Options) *redis.Options {
+	if own(a) {
+		o.Dialer = dialService(r.server, a.Details[detailService], int(number(a.Details[detailPort])))
+	}
+	return o
 }
 
 func connectRedis(ctx context.Context, a hop3.Addon, o *redis.Options) (*redis.Client, error) {

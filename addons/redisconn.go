@@ -33,8 +33,11 @@ func (redisReply) RedisError() {}
 
 // dialRedis connects and logs in. What ctx ends is closed.
 func dialRedis(ctx context.Context, o *redis.Options) (*redisConn, error) {
-	dialer := net.Dialer{Timeout: o.DialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", o.Addr)
+	dial := o.Dialer
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: o.DialTimeout}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", o.Addr)
 	if err != nil {
 		return nil, err
 	}

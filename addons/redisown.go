@@ -64,15 +64,16 @@ func (r *Redis) createOwn(ctx context.Context, a hop3.Addon) error {
 	if err := writeRedisFiles(dir, a, version); err != nil {
 		return fmt.Errorf("preparing the service %s: %w", name, err)
 	}
-	if err := s.Start(ctx, hop3.Service{Name: name, Args: []string{program, filepath.Join(dir.Data, redisConfigFile)}}); err != nil {
+	if err := s.Start(ctx, hop3.Service{Name: name, Args: []string{program, filepath.Join(dir.Data, redisConfigFile)}, Port: int(number(a.Details[detailPort]))}); err != nil {
 		return err
 	}
 	var admin *redis.Client
+	var held taken
 	err = until(ctx, time.Minute, func(ctx context.Context) (err error) {
 		admin, err = r.admin(ctx, a)
 		return err
 	}, func(err error) bool {
-		return !strings.Contains(err.Error(), "refuses the password")
+		return !held.lasts(err) && !strings.Contains(err.Error(), "refuses the password")
 	})
 	if err != nil {
 		return redisError(ctx, a, err)

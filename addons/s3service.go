@@ -81,29 +81,26 @@ func (p *S3) ownPlace(ctx context.Context, service string, make bool) (*s3Place,
 	if err := place.open(); err != nil {
 		return nil, err
 	}
-	return place, place.await(ctx, own.Port, dir)
+	return place, place.await(ctx, services, own.Port, dir)
 }
 
-// await waits until the server answers.
-func (l *s3Place) await(ctx context.Context, port int, dir hop3.ServiceDir) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	var dialer net.Dialer
-	for {
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			conn.Close()
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err()
-			}
-			return hop3.Errorf(hop3.CodeUnavailable, "Hop3's own S3 server does not answer: %w", err).WithHint("Its log, %s, ends with: %s", dir.Log, lastLine(dir.Log))
-		case <-time.After(20 * time.Millisecond):
-		}
+// await waits until the server listens, and nobody in its place.
+func (l *s3Place) await(ctx context.Context, services hop3.Services, port int, dir hop3.ServiceDir) error {
+	var held taken
+	var last error
+	err := until(ctx, startPatience, func(ctx context.Context) error {
+		last = services.Listens(ctx, l.service, port)
+		return last
+	}, func(err error) bool { return !held.lasts(err) })
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case hop3.CodeOf(last) == hop3.CodeUnavailable:
+		return hop3.Errorf(hop3.CodeUnavailable, "Hop3's own S3 server does not answer: %w", last).WithHint("Its log, %s, ends with: %s", dir.Log, lastLine(dir.Log))
 	}
+	return last
 }
 
 // lastLine is what a log ends with.
@@ -171,7 +168,7 @@ func (o s3Own) service(name string, dir hop3.ServiceDir) (hop3.Service, error) {
 	in := func(sub string) string { return filepath.Join(dir.Data, sub) }
 	if o.Kind == kindMinIO {
 		return hop3.Service{
-			Name: name,
+			Name: name, Port: o.Port,
 			Args: []string{program, "server", "--quiet", "--address", address, in("objects")},
 			Env:  hop3.Env{"MINIO_ROOT_USER": o.AccessKey, "MINIO_ROOT_PASSWORD": o.SecretKey, "MINIO_BROWSER": "off", "HOME": dir.Data},
 		}, nil
@@ -181,7 +178,7 @@ func (o s3Own) service(name string, dir hop3.ServiceDir) (hop3.Service, error) {
 		args = append(args[:len(args)-2], "--sidecar", in("metadata")) // which it has no versions with
 	}
 	return hop3.Service{
-		Name: name, Args: append(args, in("objects")),
+		Name: name, Port: o.Port, Args: append(args, in("objects")),
 		Env: hop3.Env{"ROOT_ACCESS_KEY": o.AccessKey, "ROOT_SECRET_KEY": o.SecretKey},
 	}, nil
 }

@@ -1,6 +1,7 @@
 package caddymodules
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/abilian/hop3/hop3"
 	"github.com/abilian/hop3/hop3/services"
+	"github.com/abilian/hop3/hop3/store"
 )
 
 // addonServer is what providers of addons work with.
@@ -35,9 +37,10 @@ func (c *core) useAddons(providers []hop3.AddonProvider) {
 // openAddons opens the server's own services, with those that are meant to
 // run, and the providers. The lock is held by the caller.
 func (c *core) openAddons() (err error) {
-	home := c.config.Home
+	home, db := c.config.Home, c.store
 	c.services, err = services.Open(services.Options{
 		Dir: filepath.Join(home, "services"), RunDir: filepath.Join(home, "run", "services"), Sandbox: c.box, Logger: c.logger.Named("services"),
+		Reserved: func() (map[int]bool, error) { return claimedPorts(db) },
 	})
 	if err != nil {
 		return err
@@ -48,6 +51,16 @@ func (c *core) openAddons() (err error) {
 		}
 	}
 	return nil
+}
+
+// claimedPorts returns those of apps, also of apps that do not run.
+func claimedPorts(db *store.DB) (map[int]bool, error) {
+	claims, err := db.Ports(context.Background())
+	claimed := map[int]bool{}
+	for _, claim := range claims {
+		claimed[claim.Number] = true
+	}
+	return claimed, err
 }
 
 // closeAddons lets go of the services, which run on, and of the providers'

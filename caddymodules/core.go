@@ -230,11 +230,11 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Files:     disk.Files{},
 		Certs:     c.Keeper,
 		Failures:  journal,
-		Providers: c.providers,
-		Exposer:   &c.exposed,
-		Notifier:  notifier(c.config),
-		Logger:    c.logger,
-		Settings:  c.settings(box),
+		Providers: c.providers, ServicePorts: c.services.Ports,
+		Exposer:  &c.exposed,
+		Notifier: notifier(c.config),
+		Logger:   c.logger,
+		Settings: c.settings(box),
 	}
 	c.Platform.Backups, c.Platform.CopyDatabase = backups, c.copyDatabase
 	if err := c.openRelays(home); err != nil {

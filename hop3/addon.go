@@ -199,8 +199,15 @@ type Services interface {
 	Stop(ctx context.Context, name string) error
 	// Remove ends a service and deletes all it has.
 	Remove(ctx context.Context, name string) error
-	// FreePort returns a port of the loopback that nothing listens on.
+	// FreePort returns a port of the loopback that nothing listens on, and that
+	// is nobody's.
 	FreePort() (int, error)
+	// Listens returns nil when it is the service that listens on a port of the
+	// loopback, and nobody else: only then may it be told a password. It is a
+	// CodeUnavailable error that nothing listens there yet, and a CodeConflict
+	// error that another program does, which has come first while the service
+	// was down.
+	Listens(ctx context.Context, name string, port int) error
 }
 
 // Service is a server that Hop3 runs for addons.
@@ -208,6 +215,9 @@ type Service struct {
 	Name string
 	Args []string // argv; it stays in the foreground
 	Env  Env
+	// Port is the one of the loopback that it listens on; 0 for none. Nobody
+	// else is given it, also while the service is stopped.
+	Port int
 }
 
 // ServiceDir is where a service keeps what it has.

@@ -74,7 +74,7 @@ var mayImport = map[string][]string{
 	"uwsgi":           {"hop3", "hop3/logfile", "hop3/procfs", "hop3/sandbox", "hop3/supervisor", "uwsgi/vassal"},
 	"uwsgi/vassal":    {"hop3", "hop3/logfile", "hop3/sandbox"},
 	"hop3/expose":     {"hop3"},
-	"hop3/services":   {"hop3", "hop3/sandbox", "hop3/supervisor"},
+	"hop3/services":   {"hop3", "hop3/ready", "hop3/sandbox", "hop3/supervisor"},
 	"hop3/docker":     {"hop3", "hop3/build"},
 	"hop3/nginx":      {"hop3", "hop3/front", "hop3/procfs"},
 	"hop3/notify":     {"hop3", "hop3/api", "hop3/smtp"},

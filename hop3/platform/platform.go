@@ -37,6 +37,9 @@ type Platform struct {
 	Failures Failures     // nil: no request that failed is remembered
 	// Providers are those of addons, in the order of their types.
 	Providers []hop3.AddonProvider
+	// ServicePorts returns which services of the server's own have which TCP
+	// ports, also those that are down; nil for none.
+	ServicePorts func() map[int]string
 	// Exposer lets the network reach addons; nil: nothing does.
 	Exposer Exposer
 	// Servers reaches those that apps go to, Relays pass on what is asked of

@@ -58,8 +58,16 @@ func (p *Platform) claimPorts(ctx context.Context, app hop3.App, ports []hop3.Po
 // checkPorts refuses ports that no app of this server can have.
 func (p *Platform) checkPorts(ports []hop3.Port) error {
 	lowest := p.Prober.LowestPort(p.Settings.NotIsolated == nil)
+	var services map[int]string
+	if p.ServicePorts != nil {
+		services = p.ServicePorts()
+	}
 	for _, port := range ports {
 		n := port.Number
+		if _, own := services[n]; own && port.Protocol == "tcp" { // whose is nobody's business
+			return hop3.Errorf(hop3.CodeConflict, "port %s of [[ports]] is that of an addon", port).
+				WithHint("Choose another number in hop3.toml.")
+		}
 		switch name, own := p.Settings.ServerPorts[n]; {
 		case own:
 			return hop3.Errorf(hop3.CodeConflict, "port %s of [[ports]] is the server's own %s", port, name).

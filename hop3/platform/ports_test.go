@@ -36,9 +36,11 @@ func TestPortsThatNoAppCanHave(t *testing.T) {
 	w := newWorld(t)
 	w.Settings.ServerPorts, w.Settings.AppPorts = map[int]string{2222: "SSH_PORT"}, [2]int{20000, 29999}
 	w.prober.held = map[int]string{3000: "the process postgres (pid 7)"}
+	w.ServicePorts = func() map[int]string { return map[int]string{17001: "postgres"} }
 	for text, want := range map[string]string{
 		"number = 2222":                          "port 2222/tcp of [[ports]] is the server's own SSH_PORT",
 		"number = 20000":                         "is in the range 20000 to 29999, from which this server takes $PORT",
+		"number = 17001":                         "port 17001/tcp of [[ports]] is that of an addon",
 		"number = 25":                            "is below 1024, where this machine's kernel lets only privileged programs listen",
 		"number = 3000":                          "port 3000/tcp of the host, which hop3.toml asks for, is taken by the process postgres (pid 7)",
 		"number = 4000\nsource = \"10.0.0.0/8\"": "is to be reached from 10.0.0.0/8 only, which is the firewall's to enforce",

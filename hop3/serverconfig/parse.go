@@ -107,6 +107,9 @@ func portRange(text string) (PortRange, error) {
 	if errA != nil || errB != nil || a < 1024 || b-a < 99 {
 		return PortRange{}, errors.New("it must be two ports above 1023 with at least 100 ports from one to the other, as 20000-29999")
 	}
+	if a <= 19999 && b >= 15000 {
+		return PortRange{}, errors.New("15000 to 19999 are the ports of addons")
+	}
 	return PortRange{First: a, Last: b}, nil
 }
 

@@ -123,6 +123,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"app_start_timeout = -1":               `APP_START_TIMEOUT cannot be "-1" (`,
 		"max_push_size = '9999999999T'":        `MAX_PUSH_SIZE cannot be`,
 		"port_range = '29999-20000'":           `PORT_RANGE cannot be`,
+		"port_range = '19000-29999'":           `15000 to 19999 are the ports of addons`,
 		"home = 'relative'":                    `HOP3_HOME cannot be "relative" (`,
 		"acme_server = 'http://ca.test'":       `ACME_SERVER cannot be`,
 		"acme_email.address = 'a@example.org'": `:1: there is no setting "acme_email.address"`,

@@ -9,7 +9,6 @@ package services
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +26,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/ready"
 	"github.com/abilian/hop3/hop3/sandbox"
 	"github.com/abilian/hop3/hop3/supervisor"
 )
@@ -37,6 +37,9 @@ type Options struct {
 	RunDir string // holds what is known of their processes
 	// Sandbox is where they run, the one of the apps; nil for no isolation.
 	Sandbox *sandbox.Sandbox
+	// Reserved says which ports FreePort is not to return, beside those that
+	// are in use: they are somebody's who does not run; nil for none.
+	Reserved func() (map[int]bool, error)
 	// Backoff says how soon one that ended starts again.
 	Backoff supervisor.Backoff
 	Logger  *zap.Logger // nil: nothing is logged
@@ -47,10 +50,13 @@ type Services struct {
 	dir        string
 	box        *sandbox.Sandbox
 	supervisor *supervisor.Supervisor
+	reserved   func() (map[int]bool, error)
+	prober     ready.Prober
 
 	mu    sync.Mutex
 	locks map[string]chan struct{} // of capacity 1: who changes a service
 	next  int                      // the port that FreePort returned last
+	ports map[string]int           // of the services there are
 }
 
 var _ hop3.Services = (*Services)(nil)
@@ -70,7 +76,7 @@ func Open(o Options) (*Services, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the services: %w", err)
 	}
-	s := &Services{dir: o.Dir, box: o.Sandbox, supervisor: sup, locks: map[string]chan struct{}{}, next: firstPort + rand.N(lastPort-firstPort)}
+	s := &Services{dir: o.Dir, box: o.Sandbox, supervisor: sup, reserved: o.Reserved, locks: map[string]chan struct{}{}, ports: map[string]int{}, next: firstPort + rand.N(lastPort-firstPort)}
 	if err := s.resume(o.Logger); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the services: %w", err), sup.Close())
 	}
@@ -136,7 +142,7 @@ func (s *Services) Start(ctx context.Context, service hop3.Service) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := s.save(service); err != nil {
+	if err := errors.Join(s.keepPort(service), s.save(service)); err != nil {
 		return fmt.Errorf("writing down the service %s: %w", service.Name, err)
 	}
 	_, err = s.supervisor.Start(ctx, s.launch(service))
@@ -166,6 +172,9 @@ func (s *Services) Remove(ctx context.Context, name string) error {
 	if err := os.RemoveAll(s.of(name)); err != nil {
 		return fmt.Errorf("removing the service %s: %w", name, err)
 	}
+	s.mu.Lock()
+	delete(s.ports, name)
+	s.mu.Unlock()
 	return errors.Join(s.box.Remove(kind+"/"+name), s.box.Forget(name+"."+kind))
 }
 
@@ -173,6 +182,13 @@ func (s *Services) Remove(ctx context.Context, name string) error {
 // a port again before that is in use, and returns none that the kernel would
 // give to a connection while the service does not run.
 func (s *Services) FreePort() (int, error) {
+	var reserved map[int]bool
+	if s.reserved != nil {
+		var err error
+		if reserved, err = s.reserved(); err != nil {
+			return 0, fmt.Errorf("reading which ports are somebody's: %w", err)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next == 0 { // somewhere: there may be another server on this machine
@@ -182,11 +198,49 @@ func (s *Services) FreePort() (int, error) {
 		if s.next++; s.next < firstPort || s.next > lastPort {
 			s.next = firstPort
 		}
-		if free(s.next) {
+		if !reserved[s.next] && !s.has(s.next) && free(s.next) {
 			return s.next, nil
 		}
 	}
 	return 0, hop3.Errorf(hop3.CodeUnavailable, "no port from %d to %d is free for another service", firstPort, lastPort)
+}
+
+// Ports returns whose the ports are that services listen on, also those that are
+// stopped.
+func (s *Services) Ports() map[int]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	owners := make(map[int]string, len(s.ports))
+	for name, port := range s.ports {
+		owners[port] = name
+	}
+	return owners
+}
+
+// Listens implements hop3.Services.
+func (s *Services) Listens(ctx context.Context, name string, port int) error {
+	if !serviceName.MatchString(name) {
+		return hop3.Errorf(hop3.CodeInvalid, "%.80q cannot be a service's name", name)
+	}
+	instances, err := s.supervisor.Instances(ctx, release(name))
+	if err != nil {
+		return err
+	}
+	for _, i := range instances {
+		if i.PID != 0 && s.prober.Owner(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), i.PID) == nil {
+			return nil
+		}
+	}
+	holder, err := s.prober.PortHolder(hop3.Port{Number: port, Protocol: "tcp"})
+	if err != nil {
+		return err
+	}
+	if holder == "" {
+		return hop3.Errorf(hop3.CodeUnavailable, "the service %s does not listen on its port %d", name, port).
+			WithHint("Try again in a moment: it is started again when it ends. Its log is %s.", filepath.Join(s.of(name), "log", process+".1.log"))
+	}
+	return hop3.Errorf(hop3.CodeConflict, "port %d of the service %s is taken by %s", port, name, holder).
+		WithHint("End that program, or move it to another port: the service then starts by itself.")
 }
 
 // Private
@@ -306,6 +360,9 @@ func (s *Services) resume(logger *zap.Logger) error {
 		if !e.IsDir() || !serviceName.MatchString(e.Name()) {
 			continue
 		}
+		if err := s.loadPort(e.Name()); err != nil {
+			logger.Error("it is not known which port a service has", zap.String("service", e.Name()), zap.Error(err))
+		}
 		service, err := s.load(e.Name())
 		if errors.Is(err, fs.ErrNotExist) {
 			// Also what a server left that was killed while it stopped it.
@@ -316,42 +373,6 @@ func (s *Services) resume(logger *zap.Logger) error {
 		if err != nil {
 			logger.Error("a service cannot be started", zap.String("service", e.Name()), zap.Error(err))
 		}
-	}
-	return nil
-}
-
-// file says what a service is, for as long as it is meant to run. It may hold
-// secrets, and is the server's alone.
-func (s *Services) file(name string) string { return filepath.Join(s.of(name), "service.json") }
-
-func (s *Services) load(name string) (hop3.Service, error) {
-	var service hop3.Service
-	text, err := os.ReadFile(s.file(name))
-	if err == nil {
-		err = json.Unmarshal(text, &service)
-	}
-	if err == nil && (service.Name != name || len(service.Args) == 0) {
-		err = fmt.Errorf("%s does not describe the service %s", s.file(name), name)
-	}
-	return service, err
-}
-
-func (s *Services) save(service hop3.Service) error {
-	text, err := json.Marshal(service)
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(s.of(service.Name), ".service-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), s.file(service.Name))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

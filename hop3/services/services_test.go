@@ -3,7 +3,9 @@ package services_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -295,5 +297,45 @@ func TestFreePort(t *testing.T) {
 			t.Fatalf("FreePort = %d, %v", port, err)
 		}
 		seen[port] = true
+	}
+}
+
+// The port of a service is its own also while it is stopped, and after a
+// restart; whoever listens there in its place is found out.
+func TestServicePortsAreTheirs(t *testing.T) {
+	home := servicestest.Home(t)
+	box := servicestest.Sandbox(t, home)
+	s := servicestest.Open(t, home, box)
+	port, err := s.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := hop3.Service{Name: "sleeper", Args: []string{"/bin/sleep", "600"}, Port: port}
+	start(t, s, service)
+	if err := s.Listens(t.Context(), "sleeper", port); hop3.CodeOf(err) != hop3.CodeUnavailable {
+		t.Errorf("nothing listens: %v", err)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listens(t.Context(), "sleeper", port); hop3.CodeOf(err) != hop3.CodeConflict || !strings.Contains(err.Error(), "services.test") {
+		t.Errorf("we listen: %v", err)
+	}
+	if err := errors.Join(l.Close(), s.Stop(t.Context(), "sleeper"), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = servicestest.Open(t, home, box)
+	defer servicestest.End(t, home, s)
+	if owners := s.Ports(); owners[port] != "sleeper" || len(owners) != 1 {
+		t.Errorf("the ports are %v", owners)
+	}
+	for range 3001 { // more than there are
+		if other, err := s.FreePort(); err == nil && other == port {
+			t.Fatal("the port of a service that is stopped is given away")
+		}
+	}
+	if err := s.Remove(t.Context(), "sleeper"); err != nil || len(s.Ports()) != 0 {
+		t.Errorf("after its removal: %v, %v", err, s.Ports())
 	}
 }
