@@ -2,6 +2,7 @@ package addons
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/abilian/hop3/hop3"
+	"github.com/abilian/hop3/hop3/smtp"
 )
 
 func init() {
@@ -26,7 +28,7 @@ func init() {
 // of its own.
 type Email struct {
 	server hop3.AddonServer
-	dial   mailDialer
+	roots  *x509.CertPool // for tests with an authority of their own; nil for the machine's
 }
 
 // CaddyModule describes the module.
@@ -161,13 +163,18 @@ func onLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+func (p *Email) mailServer(d hop3.AddonDetails) smtp.Server {
+	port, _ := strconv.Atoi(d[mailPort]) // Plan has seen to it
+	return smtp.Server{Host: d[mailHost], Port: port, User: d[mailUser], Password: d[mailPassword], TLS: d[mailTLS], Roots: p.roots}
+}
+
 // Create makes nothing, but tries the login.
 func (p *Email) Create(ctx context.Context, a hop3.Addon) error {
-	session, err := p.dial.login(ctx, a.Details)
+	session, err := p.mailServer(a.Details).Login(ctx)
 	if err != nil {
 		return err
 	}
-	return session.quit()
+	return session.Quit()
 }
 
 // Destroy has nothing to remove.
@@ -234,11 +241,11 @@ func (*Email) Endpoint(a hop3.Addon) hop3.AddonEndpoint {
 
 // Status logs in.
 func (p *Email) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, error) {
-	session, err := p.dial.login(ctx, a.Details)
+	session, err := p.mailServer(a.Details).Login(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := session.quit(); err != nil {
+	if err := session.Quit(); err != nil {
 		return nil, err
 	}
 	login := "none"
@@ -290,15 +297,18 @@ func (p *Email) test(ctx context.Context, a hop3.Addon, args []string) (hop3.Add
 	if err != nil {
 		return hop3.AddonReport{}, err
 	}
-	session, err := p.dial.login(ctx, a.Details)
+	session, err := p.mailServer(a.Details).Login(ctx)
 	if err != nil {
 		return hop3.AddonReport{}, err
 	}
-	answer, err := session.send(from, to, "Test of the addon "+a.Name, "This message was sent by the addon "+a.Name+", to see whether it works.\r\n")
+	answer, err := session.Send(smtp.Message{
+		From: from, To: to, Subject: "Test of the addon " + a.Name,
+		Text: "This message was sent by the addon " + a.Name + ", to see whether it works.\r\n",
+	})
 	if err != nil {
-		return hop3.AddonReport{}, errors.Join(err, session.close())
+		return hop3.AddonReport{}, errors.Join(err, session.Close())
 	}
-	if err := session.quit(); err != nil {
+	if err := session.Quit(); err != nil {
 		return hop3.AddonReport{}, err
 	}
 	return hop3.AddonReport{Text: fmt.Sprintf("%s took the message to %s and answered: %s", a.Details[mailHost], to.Address, answer)}, nil

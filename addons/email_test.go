@@ -199,7 +199,7 @@ func TestEmailSends(t *testing.T) {
 	for _, c := range []struct{ mode, way string }{{"starttls", sasl.Plain}, {"starttls", sasl.Login}, {"tls", sasl.Plain}, {"none", sasl.Login}} {
 		t.Run(c.mode+" "+c.way, func(t *testing.T) {
 			m := startMailServer(t, c.mode, c.way)
-			p := &Email{server: hop3test.AddonServer{}, dial: mailDialer{roots: m.roots}}
+			p := &Email{server: hop3test.AddonServer{}, roots: m.roots}
 			a := emailOn(t, p, mailOptionsFor(m, c.mode), testPassword)
 			if err := p.Create(t.Context(), a); err != nil {
 				t.Fatal(err)

@@ -36,6 +36,9 @@ type MySQL struct {
 	planned handedOut
 }
 
+// mysqlShared is the service that addons share.
+const mysqlShared = "mysql"
+
 // The keys of its details, beside those all have.
 const (
 	mysqlDatabase      = "database"
@@ -95,7 +98,7 @@ func (m *MySQL) place(ctx context.Context, a hop3.Addon) error {
 	}
 	a.Details[detailHost] = "127.0.0.1"
 	if !a.Dedicated {
-		a.Details[detailService] = "mysql"
+		a.Details[detailService] = mysqlShared
 		state, err := m.runOwn(ctx, a)
 		a.Details[detailPort] = state.Port
 		return err
@@ -149,7 +152,7 @@ func (m *MySQL) Destroy(ctx context.Context, a hop3.Addon) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s := a.Details[detailService]; s != "" && s != "mysql" {
+	if s := a.Details[detailService]; s != "" && s != mysqlShared {
 		own, err := services(m.server, "MySQL", "MYSQL_HOST")
 		if err != nil {
 			return err
@@ -225,7 +228,7 @@ func (m *MySQL) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, err
 	place := "configured"
 	switch a.Details[detailService] {
 	case "":
-	case "mysql":
+	case mysqlShared:
 		place = "run by Hop3 for all addons"
 	default:
 		place = "run by Hop3 for this addon alone"

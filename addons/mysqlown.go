@@ -64,6 +64,11 @@ func readMySQLState(files *serviceFiles) (state mysqlState, err error) {
 	return state, err
 }
 
+// Rest implements hop3.AddonSharer.
+func (m *MySQL) Rest(ctx context.Context, addons []hop3.Addon) error {
+	return rest(ctx, m.server, mysqlShared, addons)
+}
+
 // runOwn makes the service of an addon unless it is made, starts it unless it
 // runs, and waits until it answers.
 func (m *MySQL) runOwn(ctx context.Context, a hop3.Addon) (mysqlState, error) {

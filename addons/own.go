@@ -66,6 +66,22 @@ func services(s hop3.AddonServer, kind, setting string) (hop3.Services, error) {
 		WithHint("The admin sets %s to the address of one.", setting)
 }
 
+// rest ends a service that addons share, unless one of them is in it.
+func rest(ctx context.Context, s hop3.AddonServer, service string, addons []hop3.Addon) error {
+	for _, a := range addons {
+		for _, details := range []hop3.AddonDetails{a.Details, a.Next, a.Last} {
+			if details[detailService] == service {
+				return nil
+			}
+		}
+	}
+	own := s.Services()
+	if own == nil {
+		return nil
+	}
+	return own.Stop(ctx, service)
+}
+
 // serviceFiles are the files that Hop3 keeps in the directory of a service,
 // which belongs to the service's user: nothing in it is trusted to be what it
 // was, nor to stay inside.

@@ -36,6 +36,7 @@ var (
 	_ hop3.AddonProvider = (*Postgres)(nil)
 	_ hop3.AddonRotator  = (*Postgres)(nil)
 	_ hop3.AddonDumper   = (*Postgres)(nil)
+	_ hop3.AddonSharer   = (*Postgres)(nil)
 	_ hop3.AddonActions  = (*Postgres)(nil)
 )
 
@@ -115,11 +116,7 @@ func (p *Postgres) Endpoint(a hop3.Addon) hop3.AddonEndpoint {
 
 // Status implements hop3.AddonProvider: it logs in as an app does.
 func (p *Postgres) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, error) {
-	d, err := pgDetailsOf(a)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := p.app(ctx, d, d.database)
+	d, conn, err := p.asApp(ctx, a)
 	if err != nil {
 		return nil, err
 	}

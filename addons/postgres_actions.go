@@ -83,11 +83,7 @@ func (p *Postgres) query(ctx context.Context, a hop3.Addon, args []string) (hop3
 
 // shell logs in as the app does, with the search path that the app has.
 func (p *Postgres) shell(ctx context.Context, a hop3.Addon) (*pgConn, error) {
-	d, err := pgDetailsOf(a)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := p.app(ctx, d, d.database)
+	_, conn, err := p.asApp(ctx, a)
 	if err != nil {
 		return nil, err
 	}

@@ -21,15 +21,7 @@ import (
 
 // Create implements hop3.AddonProvider.
 func (p *Postgres) Create(ctx context.Context, a hop3.Addon) error {
-	d, err := pgDetailsOf(a)
-	if err != nil {
-		return err
-	}
-	extensions, err := p.extensions(a)
-	if err != nil {
-		return err
-	}
-	conn, err := p.change(ctx, d)
+	d, extensions, conn, err := p.toMake(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -147,6 +139,18 @@ func (p *Postgres) Revoke(ctx context.Context, a hop3.Addon, last hop3.AddonDeta
 		return conn.failure(ctx, "revoke the old credentials", err)
 	}
 	return nil
+}
+
+// toMake is what makes, or fills, the database of an addon: what that consists
+// of, the extensions that are asked for, and a connection as change returns it.
+func (p *Postgres) toMake(ctx context.Context, a hop3.Addon) (d pgDetails, extensions []string, conn *pgConn, err error) {
+	if d, err = pgDetailsOf(a); err == nil {
+		extensions, err = p.extensions(a)
+	}
+	if err == nil {
+		conn, err = p.change(ctx, d)
+	}
+	return d, extensions, conn, err
 }
 
 // change logs in as the superuser and waits for who else changes the addon:

@@ -22,11 +22,7 @@ func (*Postgres) DumpSuffix() string { return ".sql" }
 // Dump implements hop3.AddonDumper by pg_dump, which works as the addon's user
 // on the snapshot that the rows are counted in.
 func (p *Postgres) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.Inventory, error) {
-	d, err := pgDetailsOf(a)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := p.app(ctx, d, d.database)
+	d, conn, err := p.asApp(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +63,7 @@ func (p *Postgres) Dump(ctx context.Context, a hop3.Addon, w io.Writer) (hop3.In
 // Inventory implements hop3.AddonDumper: the rows of tables, the last values of
 // sequences, and the number of large objects.
 func (p *Postgres) Inventory(ctx context.Context, a hop3.Addon) (hop3.Inventory, error) {
-	d, err := pgDetailsOf(a)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := p.app(ctx, d, d.database)
+	_, conn, err := p.asApp(ctx, a)
 	if err != nil {
 		return nil, err
 	}

@@ -20,15 +20,7 @@ import (
 // the two databases change names, in one transaction: until then apps go on
 // with what they have, and afterwards they connect anew.
 func (p *Postgres) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error {
-	d, err := pgDetailsOf(a)
-	if err != nil {
-		return err
-	}
-	extensions, err := p.extensions(a)
-	if err != nil {
-		return err
-	}
-	conn, err := p.change(ctx, d)
+	d, extensions, conn, err := p.toMake(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -158,6 +158,16 @@ func (p *Postgres) adminOf(ctx context.Context, d pgDetails, database string) (*
 	return conn, nil
 }
 
+// asApp logs in to an addon as the apps that have it do.
+func (p *Postgres) asApp(ctx context.Context, a hop3.Addon) (pgDetails, *pgConn, error) {
+	d, err := pgDetailsOf(a)
+	if err != nil {
+		return d, nil, err
+	}
+	conn, err := p.app(ctx, d, d.database)
+	return d, conn, err
+}
+
 // app logs in as an app does, to a database of the addon.
 func (p *Postgres) app(ctx context.Context, d pgDetails, database string) (*pgConn, error) {
 	a, err := p.address(ctx, d, true)

@@ -14,6 +14,11 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
+// Rest implements hop3.AddonSharer.
+func (p *Postgres) Rest(ctx context.Context, addons []hop3.Addon) error {
+	return rest(ctx, p.server, pgShared, addons)
+}
+
 // service returns the superuser's address of one of Hop3's own, which it
 // starts, and makes on a port when wanted (0 for any that is free). It does not
 // wait until it answers.

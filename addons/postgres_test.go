@@ -26,7 +26,7 @@ func needPostgres(t *testing.T) (bin string) {
 	t.Helper()
 	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err != nil || len(bins) == 0 {
-		t.Skip("NOT TESTED: PostgreSQL is not installed (Debian: apt-get install postgresql)")
+		untested(t, "PostgreSQL", "postgresql")
 	}
 	return filepath.Dir(slices.Max(bins))
 }

@@ -290,5 +290,6 @@ func (l *s3Place) foreign(ctx context.Context) bool {
 
 var (
 	_ hop3.AddonProvider = (*S3)(nil)
+	_ hop3.AddonSharer   = (*S3)(nil)
 	_ caddy.Module       = (*S3)(nil)
 )

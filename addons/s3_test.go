@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"fmt"
 	"io"
 	"maps"
@@ -189,6 +190,12 @@ func TestS3OfItsOwn(t *testing.T) {
 		}
 		if _, err := s3Read(t.Context(), env, "key"); err == nil {
 			t.Error("the key still opens the bucket")
+		}
+		if err := again.Rest(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir.Data, "..", "service.json")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the service %s runs for no addon: %v", own, err)
 		}
 	}
 }

@@ -48,7 +48,7 @@ const (
 // choose says where a new addon will be.
 func (p *S3) choose(ctx context.Context, a hop3.Addon) (*s3Place, error) {
 	if p.server.Setting("S3_ENDPOINT") == "" {
-		service := "s3-shared"
+		service := s3SharedService
 		if a.Dedicated {
 			service = "s3-" + bucketName(a.Name) // which begins with hop3-
 		}

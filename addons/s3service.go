@@ -36,6 +36,14 @@ const s3OwnFile = "hop3.json"
 // startPatience is how long a server of our own may take until it answers.
 const startPatience = 30 * time.Second
 
+// s3SharedService is the service that addons share.
+const s3SharedService = "s3-shared"
+
+// Rest implements hop3.AddonSharer.
+func (p *S3) Rest(ctx context.Context, addons []hop3.Addon) error {
+	return rest(ctx, p.server, s3SharedService, addons)
+}
+
 // ownPlace returns a server of our own that runs and answers. It makes one
 // where make says so and there is none.
 func (p *S3) ownPlace(ctx context.Context, service string, make bool) (*s3Place, error) {

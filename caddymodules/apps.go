@@ -80,6 +80,7 @@ func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	// Held until the last byte, also of a WebSocket: an old release is not
 	// stopped before.
 	defer claim.Release()
+	a.relayed(r)
 	m := a.measure(w, r, claim)
 	defer m.end(r)
 	m.err = a.admit(m, r, next, claim)

@@ -27,6 +27,7 @@ import (
 	"github.com/abilian/hop3/hop3/failures"
 	"github.com/abilian/hop3/hop3/front"
 	"github.com/abilian/hop3/hop3/git"
+	"github.com/abilian/hop3/hop3/move"
 	"github.com/abilian/hop3/hop3/platform"
 	"github.com/abilian/hop3/hop3/ready"
 	"github.com/abilian/hop3/hop3/routing"
@@ -78,6 +79,7 @@ type core struct {
 	engine   *docker.Engine     // nil until started
 	services *services.Services // nil until started
 
+	relays    *move.Relays // nil until started
 	providers []hop3.AddonProvider
 	exposed   expose.Gate
 
@@ -235,6 +237,9 @@ func (c *core) start(ctx context.Context, rt runtimeModule, proxy hop3.Proxy, so
 		Settings:  c.settings(box),
 	}
 	c.Platform.Backups, c.Platform.CopyDatabase = backups, c.copyDatabase
+	if err := c.openRelays(home); err != nil {
+		return err
+	}
 	if c.Platform.SignOn, err = signOn(c.config.OIDC, c.Platform.ControlURL()); err != nil {
 		return err
 	}
@@ -312,6 +317,7 @@ func (c *core) openRepos(ctx context.Context, home string) (*git.Repositories, e
 func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 	s := c.config
 	return platform.Settings{
+		Version:          Version,
 		Home:             s.Home,
 		BaseDomain:       s.BaseDomain,
 		ControlHost:      s.ControlHost(),
@@ -385,6 +391,7 @@ func (c *core) closeLocked() error {
 			c.front = nil
 		}
 		err = errors.Join(err, c.Platform.Shutdown(ctx), c.Platform.Runtime.Close())
+		c.closeRelays(ctx)
 		c.closeAccessLog()
 		c.Platform = nil
 		c.platform.Store(nil)

@@ -2,6 +2,8 @@ package hop3
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
@@ -124,12 +126,41 @@ type Attachment struct {
 func (a Attachment) Addon() AddonID { return AddonID{a.Type, a.Name} }
 
 // Prefix is what the names of the variables begin with: "" for the primary
-// addon of its type, "CACHE2_" for another one called cache2.
+// addon of its type, "CACHE2_" for another one called cache2, and for one that
+// was restored in its place.
 func (a Attachment) Prefix() string {
 	if a.Primary {
 		return ""
 	}
-	return strings.ToUpper(strings.ReplaceAll(a.Name, "-", "_")) + "_"
+	return variablePrefix(restoredSuffix().ReplaceAllString(a.Name, ""))
+}
+
+// OwnPrefix is a prefix that no other addon of its type has.
+func (a Attachment) OwnPrefix() string { return variablePrefix(a.Name) }
+
+func variablePrefix(name string) string {
+	return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_"
+}
+
+// restoredSuffix ends the names of addons that were restored in the place of
+// others.
+var restoredSuffix = pattern(`-r[0-9a-f]{6}$`)
+
+// RestoredAddonName returns the name of an addon that is restored in the place
+// of the one of this name, itself perhaps such a one.
+func RestoredAddonName(name string) string {
+	const longest = 50
+	name = restoredSuffix().ReplaceAllString(name, "")
+	var b [3]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return name[:min(len(name), longest)] + "-r" + hex.EncodeToString(b[:])
+}
+
+// RestoredFrom reports whether an addon's name is that of one that was restored
+// in the place of another one's.
+func RestoredFrom(name, other string) bool {
+	rest, ok := strings.CutPrefix(name, other)
+	return ok && rest != "" && restoredSuffix().FindString(rest) == rest
 }
 
 // AddonEndpoint is where an addon is reached from this server.
@@ -194,6 +225,15 @@ type AddonRotator interface {
 	Rotated(ctx context.Context, a Addon) (AddonDetails, error)
 	// Revoke ends the credentials that old has and a has not.
 	Revoke(ctx context.Context, a Addon, old AddonDetails) error
+}
+
+// AddonSharer is implemented by providers whose addons share a service that the
+// server runs, when no other is configured.
+type AddonSharer interface {
+	// Rest ends the service unless one of addons, which are all there are of the
+	// type, is in it. What it holds is kept: the next Plan starts it again. It is
+	// no error when there is no such service. No Plan is under way meanwhile.
+	Rest(ctx context.Context, addons []Addon) error
 }
 
 // AddonDumper is implemented by providers whose addons can be backed up. All

@@ -57,6 +57,9 @@ const (
 	BackupSafety     BackupKind = "safety"     // before a restore replaced what there was
 	BackupRegistered BackupKind = "registered" // made elsewhere
 	BackupPlatform   BackupKind = "platform"   // of the server's own database
+	// BackupMove is what goes to another server with an app: it is no backup
+	// that anybody knows, and is never encrypted, since that server has no key.
+	BackupMove BackupKind = "move"
 )
 
 // BackupState is where a backup is in its life.
@@ -74,7 +77,10 @@ const (
 // Place is the directory of a backup below the one of all backups, and below
 // the prefix of a target off the server.
 func (b Backup) Place() string {
-	if b.App == "" {
+	switch {
+	case b.Kind == BackupMove:
+		return "moving/" + b.App + "/" + b.ID
+	case b.App == "":
 		return "platform/" + b.ID
 	}
 	return "apps/" + b.App + "/" + b.ID
@@ -198,6 +204,12 @@ type BackupDir struct {
 	NoLinksTo string
 	// Optional says that it need not exist.
 	Optional bool
+	// Stamps leaves files out that are as at an earlier look, and remembers
+	// this one; nil takes all.
+	Stamps *FileStamps
+	// Read, unless it is nil, is called with how many bytes of it were read, as
+	// they are.
+	Read func(bytes int64)
 }
 
 // BackupWriter writes the files of one backup. It is one only once Commit has
@@ -228,6 +240,9 @@ type BackupReader interface {
 	// that are missing or differ.
 	Check(ctx context.Context) error
 	Has(name string) bool
+	// Watch has a function be called with how many bytes of the files were
+	// read, as they are, from now on; nil ends it.
+	Watch(read func(bytes int64))
 	// Read gives the content of a file to read, which must not keep it.
 	Read(ctx context.Context, name string, read func(r io.Reader) error) error
 	// Extract unpacks an archive. Its members are below one directory each,

@@ -97,6 +97,12 @@ const (
 	EventCronRun     EventKind = "cron.run" // by hand
 	EventCronFailed  EventKind = "cron.failed"
 
+	EventMoveAllowed EventKind = "move.allowed" // another server may move an app here
+	EventMoveStarted EventKind = "move.started"
+	EventMoveFailed  EventKind = "move.failed"
+	EventMoveDone    EventKind = "move.done"
+	EventMoveNames   EventKind = "move.names" // the names of an app that went point elsewhere
+
 	EventBackupCreated   EventKind = "backup.created"
 	EventBackupFailed    EventKind = "backup.failed"
 	EventBackupVerified  EventKind = "backup.verified"
@@ -193,6 +199,11 @@ var eventKinds = []EventKindInfo{
 	{EventCanaryEnded, SeverityInfo, "a release that was tried out was promoted or aborted by hand"},
 	{EventCronRun, SeverityInfo, "a cron entry was run by hand"},
 	{EventCronFailed, SeverityError, "a cron entry failed"},
+	{EventMoveAllowed, SeverityInfo, "an app of another server may come to this one"},
+	{EventMoveStarted, SeverityInfo, "an app begins to move to another server, and serves meanwhile"},
+	{EventMoveFailed, SeverityError, "an app did not move, and is where it was"},
+	{EventMoveDone, SeverityWarning, "an app has moved: it runs on the other server now"},
+	{EventMoveNames, SeverityInfo, "the names of an app that went point to another machine: what is left of it here can be destroyed"},
 	{EventBackupCreated, SeverityInfo, "a backup was made, or one from elsewhere registered"},
 	{EventBackupFailed, SeverityError, "a backup could not be made, or not be stored off the server, or not be restored"},
 	{EventBackupVerified, SeverityInfo, "a backup was restored into a scratch place, and holds what was saved"},

@@ -25,5 +25,19 @@ type OutputFunc func(LogLine)
 // Log calls f.
 func (f OutputFunc) Log(line LogLine) { f(line) }
 
+// Progress is how far a step of a long verb is, in bytes.
+type Progress struct {
+	What  string // is being done, as "Copying data.tar.gz"
+	Done  int64
+	Total int64 // 0 when nobody knows
+}
+
+// ProgressOutput is an Output that wants to know how far a step is, too. Only
+// the last that it was told counts, and the next line ends it.
+type ProgressOutput interface {
+	Output
+	Progress(p Progress)
+}
+
 // Discard is an Output that drops everything.
 var Discard Output = OutputFunc(func(LogLine) {})

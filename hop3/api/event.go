@@ -11,6 +11,9 @@ import (
 const (
 	EventLog      = "log"
 	EventComplete = "complete"
+	// EventProgress is how far a step is: a ProgressEvent. It has no id, and goes
+	// to who asks for it with "?progress=1": older clients do not know it.
+	EventProgress = "progress"
 	// EventEvent is the name of those of GET /api/events: an Event each.
 	EventEvent = "event"
 )
@@ -21,6 +24,13 @@ type LogEvent struct {
 	Level int    `json:"level"`
 	Color string `json:"fg"`
 	Time  string `json:"timestamp"` // RFC 3339
+}
+
+// ProgressEvent is how far a step is, in bytes. The next line ends it.
+type ProgressEvent struct {
+	What  string `json:"what"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"` // 0 for unknown
 }
 
 // CompleteEvent ends a stream.

@@ -75,14 +75,18 @@ func (s *Store) Begin(b hop3.Backup) (hop3.BackupWriter, error) {
 		return nil, err
 	}
 	final := s.path(b)
-	partial := filepath.Join(filepath.Dir(final), partialPrefix+b.ID)
+	partial := s.partial(b)
 	if err := os.MkdirAll(filepath.Dir(final), 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the backups: %w", err)
 	}
 	if err := os.Mkdir(partial, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the backup: %w", err)
 	}
-	return &writer{store: s, dir: partial, final: final, sums: map[string]string{}, sizes: map[string]int64{}}, nil
+	w := &writer{store: s, dir: partial, final: final, recipients: s.recipients, sums: map[string]string{}, sizes: map[string]int64{}}
+	if b.Kind == hop3.BackupMove {
+		w.recipients = nil
+	}
+	return w, nil
 }
 
 // Dir returns where a backup that is complete lies on this server.
@@ -213,17 +217,18 @@ func (s *Store) Remove(b hop3.Backup) error {
 		return err
 	}
 	dir := s.path(b)
-	grave := filepath.Join(filepath.Dir(dir), partialPrefix+b.ID)
+	grave := s.partial(b)
 	if err := os.Rename(dir, grave); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing the backup: %w", err)
 	}
 	return remove(grave)
 }
 
-// Sweep removes what an earlier server left incomplete: partial backups, and
-// what was restored for a proof. No backup is being made meanwhile.
+// Sweep removes what an earlier server left incomplete: partial backups, what
+// was restored for a proof, and what was on its way to or from another server.
+// No backup is being made meanwhile.
 func (s *Store) Sweep() error {
-	err := remove(filepath.Join(s.dir, scratchDir))
+	err := errors.Join(remove(filepath.Join(s.dir, scratchDir)), remove(filepath.Join(s.dir, movingDir)))
 	for _, pattern := range []string{"apps/*/", "platform/"} {
 		left, globErr := filepath.Glob(filepath.Join(s.dir, filepath.FromSlash(pattern), partialPrefix+"*"))
 		err = errors.Join(err, globErr)

@@ -31,7 +31,9 @@ func (s *Store) noTarget() error {
 // Upload copies a backup to the target, reads all of it back, and compares.
 // Only then it returns where the copy is. The metadata comes last: without it
 // what is there is no backup. What is there already is read, not sent again.
-func (s *Store) Upload(ctx context.Context, b hop3.Backup) (string, error) {
+// moved, unless it is nil, is called with how many bytes went or came, as they
+// do: all of them twice, at the end.
+func (s *Store) Upload(ctx context.Context, b hop3.Backup, moved func(bytes int64)) (string, error) {
 	if s.target == nil {
 		return "", s.noTarget()
 	}
@@ -43,28 +45,31 @@ func (s *Store) Upload(ctx context.Context, b hop3.Backup) (string, error) {
 		return "", err
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.meta.Checksums)) {
-		if err := s.copyTo(ctx, r, b, name, r.meta.Checksums[name]); err != nil {
+		if err := s.copyTo(ctx, r, b, name, r.meta.Checksums[name], moved); err != nil {
 			return "", err
 		}
 	}
-	if err := s.copyTo(ctx, r, b, metadataFile, r.sum); err != nil {
+	if err := s.copyTo(ctx, r, b, metadataFile, r.sum, moved); err != nil {
 		return "", err
 	}
 	return s.target.URL() + "/" + b.Place(), nil
 }
 
 // copyTo copies a file, unless it is there, and compares what is there then.
-func (s *Store) copyTo(ctx context.Context, r *reader, b hop3.Backup, name, want string) error {
+func (s *Store) copyTo(ctx context.Context, r *reader, b hop3.Backup, name, want string, moved func(int64)) error {
 	remote := path.Join(b.Place(), name)
-	if got, err := s.remoteSum(ctx, remote); err == nil && got == want {
+	if got, err := s.remoteSum(ctx, remote, nil); err == nil && got == want {
+		if info, err := os.Stat(filepath.Join(r.dir, filepath.FromSlash(name))); err == nil && moved != nil {
+			moved(2 * info.Size())
+		}
 		return nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("looking for %s: %w", name, err)
 	}
-	if err := s.target.Put(ctx, remote, filepath.Join(r.dir, filepath.FromSlash(name))); err != nil {
+	if err := s.target.Put(ctx, remote, filepath.Join(r.dir, filepath.FromSlash(name)), moved); err != nil {
 		return fmt.Errorf("copying %s: %w", name, err)
 	}
-	got, err := s.remoteSum(ctx, remote)
+	got, err := s.remoteSum(ctx, remote, moved)
 	if err != nil {
 		return fmt.Errorf("reading %s back: %w", name, err)
 	}
@@ -78,20 +83,21 @@ func (s *Store) copyTo(ctx context.Context, r *reader, b hop3.Backup, name, want
 	return hop3.Errorf(hop3.CodeUnavailable, "The copy of %s is not what was sent: its checksum differs.", name)
 }
 
-func (s *Store) remoteSum(ctx context.Context, name string) (string, error) {
+func (s *Store) remoteSum(ctx context.Context, name string, read func(int64)) (string, error) {
 	in, err := s.target.Get(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	defer in.Close()
 	sum := newSum(io.Discard)
-	_, err = io.CopyBuffer(struct{ io.Writer }{sum}, &stoppable{ctx, in}, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(struct{ io.Writer }{sum}, &stoppable{ctx, in, read}, make([]byte, 256<<10))
 	return sum.String(), err
 }
 
 // Fetch brings a backup back from the target, checks it, and returns where it
-// lies now.
-func (s *Store) Fetch(ctx context.Context, b hop3.Backup) (string, error) {
+// lies now. got, unless it is nil, is called with how many bytes came, as they
+// do.
+func (s *Store) Fetch(ctx context.Context, b hop3.Backup, got func(bytes int64)) (string, error) {
 	if s.target == nil {
 		return "", s.noTarget()
 	}
@@ -110,7 +116,7 @@ func (s *Store) Fetch(ctx context.Context, b hop3.Backup) (string, error) {
 		return final, err
 	}
 	err := s.place(hop3.BackupMetadata{ID: b.ID, App: b.App}, func(to string) error {
-		if err := s.fetchFile(ctx, b, metadataFile, to, maxMetadata); err != nil {
+		if err := s.fetchFile(ctx, b, metadataFile, to, maxMetadata, got); err != nil {
 			return err
 		}
 		r, err := s.open(to)
@@ -121,7 +127,7 @@ func (s *Store) Fetch(ctx context.Context, b hop3.Backup) (string, error) {
 			return hop3.Errorf(hop3.CodeInvalid, "What is stored as the backup %s of '%s' is the backup %s of '%s'.", b.ID, b.App, r.meta.ID, r.meta.App)
 		}
 		for name := range r.meta.Checksums {
-			if err := s.fetchFile(ctx, b, name, to, 0); err != nil {
+			if err := s.fetchFile(ctx, b, name, to, 0, got); err != nil {
 				return err
 			}
 		}
@@ -134,7 +140,7 @@ func (s *Store) Fetch(ctx context.Context, b hop3.Backup) (string, error) {
 }
 
 // fetchFile fetches a file of at most so many bytes; 0 for no limit.
-func (s *Store) fetchFile(ctx context.Context, b hop3.Backup, name, dir string, most int64) (err error) {
+func (s *Store) fetchFile(ctx context.Context, b hop3.Backup, name, dir string, most int64, got func(int64)) (err error) {
 	in, err := s.target.Get(ctx, path.Join(b.Place(), name))
 	if err != nil {
 		return fmt.Errorf("fetching %s: %w", name, err)
@@ -148,7 +154,7 @@ func (s *Store) fetchFile(ctx context.Context, b hop3.Backup, name, dir string, 
 	if err != nil {
 		return err
 	}
-	var from io.Reader = &stoppable{ctx, in}
+	var from io.Reader = &stoppable{ctx, in, got}
 	if most > 0 {
 		from = io.LimitReader(from, most)
 	}

@@ -141,17 +141,17 @@ func TestCopiesBySFTP(t *testing.T) {
 	s := server.store(t, there, home, backup.SFTPOptions{})
 	b := hop3.Backup{ID: id, App: "blog"}
 	dir, m := made(t, s, noise(t, 3<<20))
-	url, err := s.Upload(t.Context(), b)
+	url, err := s.Upload(t.Context(), b, nil)
 	must(t, err)
 	if want := "sftp://hop3@" + server.address + there + "/apps/blog/" + id; url != want {
 		t.Errorf("it is at %s, want %s", url, want)
 	}
 	sent := server.received.Load()
-	if _, err := s.Upload(t.Context(), b); err != nil || server.received.Load()-sent > 100<<10 {
+	if _, err := s.Upload(t.Context(), b, nil); err != nil || server.received.Load()-sent > 100<<10 {
 		t.Errorf("what is there was sent again: %d bytes, %v", server.received.Load()-sent, err)
 	}
 	must(t, os.RemoveAll(dir))
-	fetched, err := s.Fetch(t.Context(), b)
+	fetched, err := s.Fetch(t.Context(), b, nil)
 	must(t, err)
 	r, err := s.Open(fetched)
 	must(t, err)
@@ -165,7 +165,7 @@ func TestCopiesBySFTP(t *testing.T) {
 		t.Errorf("it is still there: %v", err)
 	}
 	must(t, s.Remove(b))
-	if _, err := s.Fetch(t.Context(), b); hop3.CodeOf(err) != hop3.CodeNotFound {
+	if _, err := s.Fetch(t.Context(), b, nil); hop3.CodeOf(err) != hop3.CodeNotFound {
 		t.Errorf("what is gone is fetched: %v", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestACopyIsResumed(t *testing.T) {
 	b := hop3.Backup{ID: id, App: "blog"}
 	made(t, server.store(t, there, home, backup.SFTPOptions{}), noise(t, size))
 	server.limit.Store(size * 3 / 4)
-	if _, err := server.store(t, there, home, backup.SFTPOptions{}).Upload(t.Context(), b); err == nil {
+	if _, err := server.store(t, there, home, backup.SFTPOptions{}).Upload(t.Context(), b, nil); err == nil {
 		t.Fatal("a broken connection copies it")
 	}
 	if _, err := os.Stat(filepath.Join(there, "apps", "blog", id, "metadata.json")); !errors.Is(err, fs.ErrNotExist) {
@@ -186,7 +186,7 @@ func TestACopyIsResumed(t *testing.T) {
 	}
 	server.limit.Store(0)
 	before := server.received.Load()
-	_, err := server.store(t, there, home, backup.SFTPOptions{}).Upload(t.Context(), b)
+	_, err := server.store(t, there, home, backup.SFTPOptions{}).Upload(t.Context(), b, nil)
 	must(t, err)
 	if again := server.received.Load() - before; again > size/2 {
 		t.Errorf("%d of %d bytes were sent again", again, size)
@@ -201,16 +201,16 @@ func TestADamagedCopyIsSentAgain(t *testing.T) {
 	// What a part of an earlier attempt has is not what it should be.
 	file := filepath.Join(there, "apps", "blog", id, "data.tar.gz")
 	write(t, 0o600, "spoilt", file+".part")
-	if _, err := s.Upload(t.Context(), b); err == nil || !strings.Contains(err.Error(), "checksum differs") {
+	if _, err := s.Upload(t.Context(), b, nil); err == nil || !strings.Contains(err.Error(), "checksum differs") {
 		t.Errorf("a copy that is not what was sent: %v", err)
 	}
-	_, err := s.Upload(t.Context(), b)
+	_, err := s.Upload(t.Context(), b, nil)
 	must(t, err)
 	whole, err := os.ReadFile(file)
 	must(t, err)
 	must(t, os.WriteFile(file, whole[:len(whole)-1], 0o600))
 	must(t, s.Remove(b))
-	if _, err := s.Fetch(t.Context(), b); hop3.CodeOf(err) != hop3.CodeInvalid {
+	if _, err := s.Fetch(t.Context(), b, nil); hop3.CodeOf(err) != hop3.CodeInvalid {
 		t.Errorf("a damaged copy is fetched: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(home, "apps", "blog", "*")); len(left) > 0 {
@@ -237,7 +237,7 @@ func TestWrongKeysOfATarget(t *testing.T) {
 		"a key":          {backup.SFTPOptions{Key: key}, "refuses the server's key or password"},
 		"another server": {backup.SFTPOptions{HostKey: other.hostKey}, "has another key than BACKUP_SFTP_HOST_KEY"},
 	} {
-		_, err := server.store(t, there, home, tt.o).Upload(t.Context(), b)
+		_, err := server.store(t, there, home, tt.o).Upload(t.Context(), b, nil)
 		if hop3.CodeOf(err) != hop3.CodeUnavailable || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "wrong-secret") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -247,7 +247,7 @@ func TestWrongKeysOfATarget(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := server.store(t, there, home, backup.SFTPOptions{}).Upload(ctx, b); err == nil {
+	if _, err := server.store(t, there, home, backup.SFTPOptions{}).Upload(ctx, b, nil); err == nil {
 		t.Error("an ended context copies it")
 	}
 }

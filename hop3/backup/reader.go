@@ -36,6 +36,7 @@ type reader struct {
 	// were then.
 	mu    sync.Mutex
 	whole map[string]identity
+	watch func(bytes int64) // nil for nobody
 }
 
 // identity tells a file, and a change of it, from another: nobody but the
@@ -144,6 +145,9 @@ func (r *reader) Metadata() hop3.BackupMetadata { return r.meta }
 // Sum implements hop3.BackupReader.
 func (r *reader) Sum() string { return r.sum }
 
+// Watch implements hop3.BackupReader.
+func (r *reader) Watch(read func(bytes int64)) { r.watch = read }
+
 // stored is the name of a file as it lies there.
 func (r *reader) stored(name string) string {
 	if r.meta.Own().Encryption == "age" {
@@ -192,7 +196,7 @@ func (r *reader) sumOf(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	sum := newSum(io.Discard)
-	_, err = io.CopyBuffer(struct{ io.Writer }{sum}, &stoppable{ctx, f}, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(struct{ io.Writer }{sum}, &stoppable{ctx, f, r.watch}, make([]byte, 256<<10))
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -219,17 +223,22 @@ func (r *reader) unchanged(name string, f *os.File) bool {
 	return err == nil && seen && was == now
 }
 
-// stoppable reads until its context ends.
+// stoppable reads until its context ends, and says how much.
 type stoppable struct {
 	ctx context.Context
 	io.Reader
+	read func(bytes int64) // nil for nobody
 }
 
 func (s *stoppable) Read(b []byte) (int, error) {
 	if err := context.Cause(s.ctx); err != nil {
 		return 0, err
 	}
-	return s.Reader.Read(b)
+	n, err := s.Reader.Read(b)
+	if s.read != nil && n > 0 {
+		s.read(int64(n))
+	}
+	return n, err
 }
 
 // Read implements hop3.BackupReader. What is read is compared with its
@@ -246,7 +255,7 @@ func (r *reader) Read(ctx context.Context, name string, read func(io.Reader) err
 	}
 	defer f.Close()
 	sum, before := newSum(io.Discard), r.unchanged(stored, f)
-	var all io.Reader = &stoppable{ctx, f}
+	var all io.Reader = &stoppable{ctx, f, r.watch}
 	if !before {
 		all = io.TeeReader(all, sum)
 	}
@@ -311,6 +320,6 @@ func copyFile(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, &stoppable{ctx, in})
+	_, err = io.Copy(out, &stoppable{ctx, in, nil})
 	return errors.Join(err, out.Sync(), out.Close())
 }

@@ -106,7 +106,7 @@ func (t *s3Target) Get(ctx context.Context, name string) (io.ReadCloser, error) 
 }
 
 // Put implements Target.
-func (t *s3Target) Put(ctx context.Context, name, file string) error {
+func (t *s3Target) Put(ctx context.Context, name, file string, sent func(bytes int64)) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -116,16 +116,20 @@ func (t *s3Target) Put(ctx context.Context, name, file string) error {
 	if err != nil {
 		return err
 	}
+	if sent == nil {
+		sent = func(int64) {}
+	}
 	if info.Size() <= partSize {
 		_, err := t.core.Client.PutObject(ctx, t.bucket, t.key(name), f, info.Size(), minio.PutObjectOptions{ContentType: "application/octet-stream", DisableMultipart: true})
+		sent(info.Size())
 		return t.explain(err)
 	}
-	return t.explain(t.putParts(ctx, t.key(name), f, info.Size()))
+	return t.explain(t.putParts(ctx, t.key(name), f, info.Size(), sent))
 }
 
 // putParts sends a file in pieces; those that an earlier attempt has sent, and
 // that are what they should be, are not sent again.
-func (t *s3Target) putParts(ctx context.Context, key string, f io.ReaderAt, size int64) error {
+func (t *s3Target) putParts(ctx context.Context, key string, f io.ReaderAt, size int64, moved func(int64)) error {
 	each := max(int64(partSize), (size/maxParts+1<<20)>>20<<20)
 	id, sent, err := t.unfinished(ctx, key)
 	if err == nil && id == "" {
@@ -141,6 +145,7 @@ func (t *s3Target) putParts(ctx context.Context, key string, f io.ReaderAt, size
 		if err != nil {
 			return err
 		}
+		moved(length)
 		parts = append(parts, minio.CompletePart{PartNumber: n, ETag: etag})
 	}
 	_, err = t.core.CompleteMultipartUpload(ctx, t.bucket, key, id, parts, minio.PutObjectOptions{})

@@ -109,15 +109,15 @@ func TestCopiesByS3(t *testing.T) {
 
 		// The way breaks in the third piece, and stays broken: the server ends.
 		w.left.Store(35 << 20)
-		if _, err := store().Upload(t.Context(), b); err == nil {
+		if _, err := store().Upload(t.Context(), b, nil); err == nil {
 			t.Fatal("a broken way copies it")
 		}
-		if _, err := store().Fetch(t.Context(), hop3.Backup{ID: "20260101_000000_abcdef", App: "blog"}); err == nil {
+		if _, err := store().Fetch(t.Context(), hop3.Backup{ID: "20260101_000000_abcdef", App: "blog"}, nil); err == nil {
 			t.Error("what is not there is fetched")
 		}
 		w.left.Store(1 << 60)
 		before := w.sent.Load()
-		at, err := store().Upload(t.Context(), b)
+		at, err := store().Upload(t.Context(), b, nil)
 		must(t, err)
 		if again := w.sent.Load() - before; again > 20<<20 {
 			t.Errorf("%d of %d bytes were sent again", again, size)
@@ -127,14 +127,14 @@ func TestCopiesByS3(t *testing.T) {
 		}
 
 		must(t, os.RemoveAll(dir))
-		fetched, err := store().Fetch(t.Context(), b)
+		fetched, err := store().Fetch(t.Context(), b, nil)
 		must(t, err)
 		r, err := store().Open(fetched)
 		must(t, err)
 		must(t, r.Check(t.Context()))
 		must(t, store().RemoveRemote(t.Context(), b))
 		must(t, store().Remove(b))
-		if _, err := store().Fetch(t.Context(), b); hop3.CodeOf(err) != hop3.CodeNotFound {
+		if _, err := store().Fetch(t.Context(), b, nil); hop3.CodeOf(err) != hop3.CodeNotFound {
 			t.Errorf("what was removed is fetched: %v", err)
 		}
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -154,7 +154,7 @@ func TestWrongKeysOfS3(t *testing.T) {
 	} {
 		s := open(t, backup.Options{Dir: t.TempDir(), Target: w.target(t, tt.bucket, tt.key, tt.secret)})
 		made(t, s, noise(t, 1000))
-		_, err := s.Upload(t.Context(), hop3.Backup{ID: id, App: "blog"})
+		_, err := s.Upload(t.Context(), hop3.Backup{ID: id, App: "blog"}, nil)
 		if hop3.CodeOf(err) != hop3.CodeUnavailable || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "wrong-secret") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -185,7 +185,7 @@ func (t *sftpTarget) Begin(ctx context.Context) error {
 
 // Put implements Target. The file has another name until it is whole; what an
 // earlier attempt left of it is gone on with.
-func (t *sftpTarget) Put(ctx context.Context, name, file string) error {
+func (t *sftpTarget) Put(ctx context.Context, name, file string, sent func(bytes int64)) error {
 	in, err := os.Open(file)
 	if err != nil {
 		return err
@@ -205,6 +205,9 @@ func (t *sftpTarget) Put(ctx context.Context, name, file string) error {
 		return err
 	}
 	from, err := t.resumeAt(out, in)
+	if err == nil && sent != nil {
+		sent(from)
+	}
 	if err == nil {
 		_, err = in.Seek(from, io.SeekStart)
 	}
@@ -212,7 +215,7 @@ func (t *sftpTarget) Put(ctx context.Context, name, file string) error {
 		_, err = out.Seek(from, io.SeekStart)
 	}
 	if err == nil {
-		_, err = io.CopyBuffer(struct{ io.Writer }{out}, &stoppable{ctx, in}, make([]byte, 256<<10))
+		_, err = io.CopyBuffer(struct{ io.Writer }{out}, &stoppable{ctx, in, sent}, make([]byte, 256<<10))
 	}
 	if err := errors.Join(err, out.Close()); err != nil {
 		return err

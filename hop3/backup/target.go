@@ -13,8 +13,9 @@ type Target interface {
 	// Begin makes the target ready: it is reachable, and takes our word.
 	Begin(ctx context.Context) error
 	// Put stores a file of this server under a name. What an interrupted
-	// attempt has brought there is not sent again.
-	Put(ctx context.Context, name, file string) error
+	// attempt has brought there is not sent again. sent, unless it is nil, is
+	// called with how many bytes are there now, as they come there.
+	Put(ctx context.Context, name, file string, sent func(bytes int64)) error
 	// Get reads what is stored; what is not there is fs.ErrNotExist, now or at
 	// the first Read.
 	Get(ctx context.Context, name string) (io.ReadCloser, error)

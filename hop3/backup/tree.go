@@ -78,6 +78,9 @@ func (w *walk) run() (err error) {
 	}
 	defer func() { err = errors.Join(err, w.root.Close()) }()
 	w.began = true
+	if w.dir.Stamps != nil {
+		w.dir.Stamps.Next()
+	}
 	return fs.WalkDir(w.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch ctxErr := context.Cause(w.ctx); {
 		case ctxErr != nil:
@@ -122,7 +125,23 @@ func (w *walk) excluded(name string) bool {
 	return false
 }
 
+// seen reports whether a file is as it was at an earlier look.
+func (w *walk) seen(name string, info fs.FileInfo) bool {
+	if w.dir.Stamps == nil {
+		return false
+	}
+	is := hop3.FileStamp{Kind: info.Mode().Type(), Size: info.Size(), Modified: info.ModTime()}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if ok {
+		is.Inode, is.Changed = st.Ino, time.Unix(st.Ctim.Unix())
+	}
+	return w.dir.Stamps.Seen(name, is, time.Now()) && ok
+}
+
 func (w *walk) entry(name string, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() && name != "." {
+		w.seen(name, info) // they cost nothing
+	}
 	switch {
 	case info.IsDir():
 		return w.header(name, info, tar.TypeDir, "", 0)
@@ -183,6 +202,9 @@ func (w *walk) file(name string) error {
 	if !before.Mode().IsRegular() {
 		return w.gone()
 	}
+	if w.seen(name, before) {
+		return nil
+	}
 	size := before.Size()
 	if err := w.header(name, before, tar.TypeReg, "", size); err != nil {
 		return err
@@ -200,6 +222,9 @@ func (w *walk) file(name string) error {
 			return err
 		}
 		_, _ = w.hash.Write(w.buffer[:n]) // never fails
+		if w.dir.Read != nil {
+			w.dir.Read(int64(n))
+		}
 		if w.members != nil {
 			if _, err := w.members.Write(w.buffer[:n]); err != nil {
 				return err

@@ -37,14 +37,16 @@ type writer struct {
 	store *Store
 	dir   string // partial
 	final string
-	sums  map[string]string
-	sizes map[string]int64
-	done  bool
+	// recipients encrypt; none leaves it readable.
+	recipients []age.Recipient
+	sums       map[string]string
+	sizes      map[string]int64
+	done       bool
 }
 
 // File implements hop3.BackupWriter.
 func (w *writer) File(ctx context.Context, name string, write func(io.Writer) error) (size int64, err error) {
-	if len(w.store.recipients) > 0 {
+	if len(w.recipients) > 0 {
 		name += ageSuffix
 	}
 	if !validName(name) {
@@ -66,8 +68,8 @@ func (w *writer) File(ctx context.Context, name string, write func(io.Writer) er
 	sum := newSum(f)
 	plain := &counted{ctx: ctx}
 	var sealed io.WriteCloser
-	if plain.to = sum; len(w.store.recipients) > 0 {
-		if sealed, err = age.Encrypt(sum, w.store.recipients...); err != nil {
+	if plain.to = sum; len(w.recipients) > 0 {
+		if sealed, err = age.Encrypt(sum, w.recipients...); err != nil {
 			return 0, fmt.Errorf("encrypting %s: %w", name, err)
 		}
 		plain.to = sealed
@@ -109,7 +111,7 @@ func (w *writer) Archive(ctx context.Context, name string, dirs ...hop3.BackupDi
 }
 
 // Encrypts implements hop3.BackupWriter.
-func (w *writer) Encrypts() bool { return len(w.store.recipients) > 0 }
+func (w *writer) Encrypts() bool { return len(w.recipients) > 0 }
 
 // Commit implements hop3.BackupWriter.
 func (w *writer) Commit(_ context.Context, m hop3.BackupMetadata) (hop3.BackupMetadata, error) {
@@ -119,7 +121,7 @@ func (w *writer) Commit(_ context.Context, m hop3.BackupMetadata) (hop3.BackupMe
 			m.Size += n
 		}
 	}
-	if len(w.store.recipients) > 0 && m.AppMetadata.Hop3 != nil {
+	if len(w.recipients) > 0 && m.AppMetadata.Hop3 != nil {
 		m.AppMetadata.Hop3.Encryption = "age"
 	}
 	text, err := json.MarshalIndent(m, "", "  ")

@@ -114,7 +114,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return err
 	}
 	p.printer.configure(p.flags)
-	words := p.expandAlias(p.flags.words)
+	words := backupOfAll(p.expandAlias(p.flags.words))
 	switch {
 	case p.flags.version:
 		words = []string{"version"}
@@ -131,7 +131,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 
 // remote runs a command on the server.
 func (p *program) remote(ctx context.Context, words []string) error {
-	words, err := p.addApp(words)
+	words, err := p.addApp(p.placeMoved(words))
 	if err != nil {
 		return err
 	}

@@ -221,9 +221,16 @@ func (p *program) follow(ctx context.Context, c *client.Client, id string) error
 
 // watch prints what a stream of the server's tells until its end.
 func (p *program) watch(ctx context.Context, c *client.Client, id string) (api.CompleteEvent, error) {
-	return c.FollowDeploy(ctx, id, func(l api.LogEvent) {
+	b := p.bar()
+	defer b.clear()
+	show := func(l api.LogEvent) {
+		b.clear()
 		p.printer.item(api.Item{T: api.KindLog, Msg: l.Msg, Level: l.Level, Color: l.Color}, nil)
-	})
+	}
+	if b == nil {
+		return c.FollowDeploy(ctx, id, show)
+	}
+	return c.FollowProgress(ctx, id, show, func(e api.ProgressEvent) { b.show(e.What, e.Done, e.Total) })
 }
 
 // showPlan is deploy --dry-run.

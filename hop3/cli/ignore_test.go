@@ -101,7 +101,7 @@ func TestIgnoreFiles(t *testing.T) {
 func TestUploadBar(t *testing.T) {
 	var screen bytes.Buffer
 	clock := time.Unix(0, 0)
-	u := &upload{in: strings.NewReader(strings.Repeat("x", 2000)), size: 2000, out: &screen, now: func() time.Time {
+	u := &upload{in: strings.NewReader(strings.Repeat("x", 2000)), size: 2000, out: &bar{to: &screen}, now: func() time.Time {
 		clock = clock.Add(60 * time.Millisecond)
 		return clock
 	}}
@@ -115,7 +115,7 @@ func TestUploadBar(t *testing.T) {
 	}
 	u.end()
 	text := screen.String()
-	for _, want := range []string{"\rUploading", "Uploading 2.0 KB [#######.......................] 25%", "75%", "Uploaded 2.0 KB in 0."} {
+	for _, want := range []string{"\rUploading", "Uploading 500 bytes of 2.0 KB [#######.......................] 25%", "75%", "Uploaded 2.0 KB in 0."} {
 		if !strings.Contains(strings.ReplaceAll(text, "\r\x1b[K", "\r"), want) {
 			t.Errorf("%q is not in %q", want, text)
 		}
@@ -125,7 +125,7 @@ func TestUploadBar(t *testing.T) {
 	}
 	// One that is cut off leaves nothing, and nobody who does not look sees it.
 	screen.Reset()
-	u = &upload{in: strings.NewReader("xxxx"), size: 1000, out: &screen, now: time.Now}
+	u = &upload{in: strings.NewReader("xxxx"), size: 1000, out: &bar{to: &screen}, now: time.Now}
 	_, _ = u.Read(piece)
 	u.end()
 	if !strings.HasSuffix(screen.String(), "\r\x1b[K") {

@@ -12,7 +12,7 @@ import (
 type upload struct {
 	in    io.Reader
 	size  int64
-	out   io.Writer // nil when nobody looks
+	out   *bar // nil when nobody looks
 	now   func() time.Time
 	sent  int64
 	began time.Time
@@ -26,11 +26,7 @@ const (
 
 // uploading returns the archive with a bar where there is somebody to see it.
 func (p *program) uploading(a *packed) *upload {
-	u := &upload{in: a.File, size: a.size, now: time.Now}
-	if isTerminal(p.Err) && !p.flags.json && p.flags.verbosity > 0 {
-		u.out = p.Err
-	}
-	return u
+	return &upload{in: a.File, size: a.size, now: time.Now, out: p.bar()}
 }
 
 // Read reads of the archive.
@@ -42,9 +38,7 @@ func (u *upload) Read(b []byte) (int, error) {
 	u.sent += int64(n)
 	if now := u.now(); u.out != nil && now.Sub(u.last) >= barEvery {
 		u.last = now
-		done := int(min(u.sent, u.size) * barWidth / max(u.size, 1))
-		fmt.Fprintf(u.out, "\r\x1b[KUploading %s [%s%s] %d%%", size(u.size),
-			strings.Repeat("#", done), strings.Repeat(".", barWidth-done), min(u.sent, u.size)*100/max(u.size, 1))
+		u.out.show("Uploading", u.sent, u.size)
 	}
 	return n, err
 }
@@ -54,8 +48,46 @@ func (u *upload) end() {
 	switch {
 	case u.out == nil || u.last.IsZero():
 	case u.sent < u.size:
-		fmt.Fprint(u.out, "\r\x1b[K")
+		u.out.clear()
 	default:
-		fmt.Fprintf(u.out, "\r\x1b[KUploaded %s in %.1fs\n", size(u.size), u.now().Sub(u.began).Seconds())
+		u.out.clear()
+		fmt.Fprintf(u.out.to, "Uploaded %s in %.1fs\n", size(u.size), u.now().Sub(u.began).Seconds())
+	}
+}
+
+// bar is a line of a terminal that says how far something is. Nil shows
+// nothing.
+type bar struct {
+	to    io.Writer
+	drawn bool
+}
+
+// bar returns one where there is somebody to see it, and nil elsewhere.
+func (p *program) bar() *bar {
+	if !isTerminal(p.Err) || p.flags.json || p.flags.verbosity == 0 {
+		return nil
+	}
+	return &bar{to: p.Err}
+}
+
+// show draws the bar anew; with a total of 0 only how much is done.
+func (b *bar) show(what string, done, total int64) {
+	b.drawn = true
+	what = clean(strings.ReplaceAll(what, "\n", " "))
+	if total <= 0 {
+		fmt.Fprintf(b.to, "\r\x1b[K%s %s", what, size(done))
+		return
+	}
+	done = min(done, total)
+	full := int(done * barWidth / total)
+	fmt.Fprintf(b.to, "\r\x1b[K%s %s of %s [%s%s] %d%%", what, size(done), size(total),
+		strings.Repeat("#", full), strings.Repeat(".", barWidth-full), done*100/total)
+}
+
+// clear takes the bar away.
+func (b *bar) clear() {
+	if b != nil && b.drawn {
+		b.drawn = false
+		fmt.Fprint(b.to, "\r\x1b[K")
 	}
 }

@@ -7,7 +7,7 @@ import "strings"
 // server's table.
 var scoped = set(
 	"deploy", "deploy cancel", "redeploy", "app redeploy", "logs", "run", "shell", "restart", "status", "destroy", "ps", "ps scale", "releases", "releases show", "releases switch", "releases diff", "plan", "app plan", "app debug", "app sbom", "app upgrade", "app tunnel", "scale", "diff", "app diff", "rollback",
-	"app status", "app logs", "app build-logs", "app run", "app shell", "app start", "app stop", "app restart", "app destroy", "app ping", "app releases", "app rollback", "app check", "app credentials",
+	"app status", "app logs", "app build-logs", "app run", "app shell", "app start", "app stop", "app restart", "app destroy", "app move", "app receive", "app ping", "app releases", "app rollback", "app check", "app credentials",
 	"env show", "env live", "config live", "env get", "env set", "env unset", "config show", "config get", "config set", "config unset",
 	"cron list", "cron run", "cron logs",
 	"app branch", "domain list", "domain add", "domain remove", "domain set", "domain clear",
@@ -32,7 +32,7 @@ var forceOwn = set("cert renew")
 var followed = set("redeploy", "app redeploy", "app create", "app launch", "app fetch", "app upgrade")
 
 // watched are the commands of which what they do is shown while they work.
-var watched = set("backup create", "backup platform", "backup all", "backup restore", "backup verify")
+var watched = set("backup create", "backup platform", "backup all", "backup restore", "backup verify", "app move")
 
 // dangerous are the commands that ask before they act. Those of typed want the
 // name of what goes.
@@ -44,6 +44,16 @@ var (
 	)
 	typed = set("app destroy", "destroy", "addon destroy")
 )
+
+// backupOfAll is the other spelling of a command that takes no app.
+func backupOfAll(words []string) []string {
+	if _, n := match(set("backup create"), words); n > 0 {
+		if all, rest := toggle(words[n:], "--all"); all {
+			return append([]string{"backup", "platform"}, rest...)
+		}
+	}
+	return words
+}
 
 // maxWords is how many words a command's name has at most.
 const maxWords = 4

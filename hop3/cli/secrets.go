@@ -20,6 +20,9 @@ func (p *program) fillIn(ctx context.Context, words []string) ([]string, error) 
 	if len(words) >= 2 && words[0] == "key" && words[1] == "add" {
 		return p.fillInKey(words)
 	}
+	if len(words) >= 2 && words[0] == "app" && words[1] == "move" {
+		return p.fillInMove(ctx, words)
+	}
 	if len(words) >= 2 && words[0] == "cert" && words[1] == "add" {
 		return p.fillInFiles(words)
 	}

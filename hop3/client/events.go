@@ -28,10 +28,19 @@ var errEnded = errors.New("the stream ended unexpectedly")
 // FollowDeploy calls line for each line of a deploy's progress and returns how
 // it ended. A connection that breaks is taken up where it was.
 func (c *Client) FollowDeploy(ctx context.Context, streamID string, line func(api.LogEvent)) (api.CompleteEvent, error) {
+	return c.FollowProgress(ctx, streamID, line, nil)
+}
+
+// FollowProgress is FollowDeploy, and calls progress, unless it is nil, with how
+// far a step is.
+func (c *Client) FollowProgress(ctx context.Context, streamID string, line func(api.LogEvent), progress func(api.ProgressEvent)) (api.CompleteEvent, error) {
 	var done *api.CompleteEvent
-	lastID := ""
+	lastID, path := "", "/api/stream/"+url.PathEscape(streamID)
+	if progress != nil {
+		path += "?progress=1"
+	}
 	for try := 0; ; try++ {
-		err := c.events(ctx, "/api/stream/"+url.PathEscape(streamID), lastID, func(ev event) error {
+		err := c.events(ctx, path, lastID, func(ev event) error {
 			try = 0
 			if ev.id != "" {
 				lastID = ev.id
@@ -41,6 +50,11 @@ func (c *Client) FollowDeploy(ctx context.Context, streamID string, line func(ap
 				var l api.LogEvent
 				if json.Unmarshal([]byte(ev.data), &l) == nil {
 					line(l)
+				}
+			case api.EventProgress:
+				var p api.ProgressEvent
+				if progress != nil && json.Unmarshal([]byte(ev.data), &p) == nil {
+					progress(p)
 				}
 			case api.EventComplete:
 				done = new(api.CompleteEvent)

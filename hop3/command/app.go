@@ -35,7 +35,11 @@ func appList(ctx context.Context, c *Call) ([]api.Item, error) {
 		if a.Running > 0 {
 			instances = a.Running
 		}
-		table.Rows = append(table.Rows, []any{a.Name, state.String(), instances})
+		status := state.String()
+		if a.Moved {
+			status = "MOVED"
+		}
+		table.Rows = append(table.Rows, []any{a.Name, status, instances})
 	}
 	return []api.Item{table}, nil
 }
@@ -52,8 +56,11 @@ func appStatus(ctx context.Context, c *Call) ([]api.Item, error) {
 // statusRows returns the rows of `app status`, without those that say nothing.
 func statusRows(s platform.AppStatus) [][]any {
 	state := s.App.State.String()
-	if s.Crashed {
+	switch {
+	case s.Crashed:
 		state = "CRASHED"
+	case s.MovedTo != "":
+		state = "MOVED"
 	}
 	var rows [][]any
 	add := func(name, value string) {
@@ -63,6 +70,9 @@ func statusRows(s platform.AppStatus) [][]any {
 	}
 	add("Name", s.App.Name)
 	add("Status", state)
+	if s.MovedTo != "" {
+		add("Note", "it has moved to "+s.MovedTo+", where its requests are passed on to")
+	}
 	if s.Release.Number > 0 {
 		add("Release", describe(s.Release))
 	}

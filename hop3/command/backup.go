@@ -19,7 +19,7 @@ func backupCommands() []Command {
 			{Name: "no-addons", Help: "leave its addons out"},
 			backupAs,
 		}},
-		{Name: "backup platform", Aliases: []string{"backup all"}, Summary: "Back up the server's own database and every app", Who: Admin, Run: backupPlatform},
+		{Name: "backup platform", Aliases: []string{"backup all", "backup create --all"}, Summary: "Back up the server's own database and every app", Who: Admin, Run: backupPlatform},
 		{Name: "backup list", Summary: "List backups, the newest first", Who: User, App: TakesApp, Run: backupList, Flags: []Flag{
 			{Name: "limit", Value: "N", Help: "how many (20)"},
 		}},

@@ -42,7 +42,7 @@ type Commands struct {
 func New(s Server) *Commands {
 	c := &Commands{server: s, started: time.Now(), byName: make(map[string]*Command)}
 	for _, rows := range [][]Command{
-		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(),
+		helpCommands(), appCommands(), checkCommands(), logCommands(), runCommands(), lifeCommands(), moveCommands(),
 		deployCommands(), configCommands(), envCommands(), psCommands(), topCommands(), cronCommands(),
 		releaseCommands(), diffCommands(), domainCommands(), certCommands(), httpCommands(),
 		proxyCommands(), routeCommands(), gitCommands(), authCommands(), userCommands(), keyCommands(),

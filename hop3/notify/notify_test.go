@@ -99,7 +99,7 @@ type mailbox struct {
 	got      chan string
 }
 
-func newMailbox(t *testing.T, implicit bool) (*mailbox, *tls.Config) {
+func newMailbox(t *testing.T, implicit bool) (*mailbox, *x509.CertPool) {
 	t.Helper()
 	authority := httptest.NewUnstartedServer(nil) // has a certificate of 127.0.0.1
 	authority.StartTLS()
@@ -126,7 +126,7 @@ func newMailbox(t *testing.T, implicit bool) (*mailbox, *tls.Config) {
 		l.Close()
 		<-done
 	})
-	return m, &tls.Config{RootCAs: roots}
+	return m, roots
 }
 
 func (m *mailbox) serve(conn net.Conn) {
@@ -187,9 +187,9 @@ func (m *mailbox) serve(conn net.Conn) {
 
 func TestEmail(t *testing.T) {
 	for _, way := range []string{"starttls", "tls"} {
-		m, config := newMailbox(t, way == "tls")
+		m, roots := newMailbox(t, way == "tls")
 		port := m.listener.Addr().(*net.TCPAddr).Port
-		s := &Sender{SMTP: SMTP{Host: "127.0.0.1", Port: port, User: "hop3", Password: "pw", From: "hop3@example.org", TLS: way, Config: config}}
+		s := &Sender{SMTP: SMTP{Host: "127.0.0.1", Port: port, User: "hop3", Password: "pw", From: "hop3@example.org", TLS: way, Roots: roots}}
 		n := crash
 		n.Event.App = "blog\r\nBcc: evil@example.org"
 		err := s.Send(t.Context(), hop3.NotifyTarget{Kind: hop3.NotifyEmail, Address: "ops@example.org"}, n)

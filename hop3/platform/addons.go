@@ -104,11 +104,7 @@ func (p *Platform) makeAddon(ctx context.Context, req hop3.AddonRequest, owner h
 		return knownAddon{}, false, err
 	}
 	say(out, "-----> Creating the addon %s", a.ID())
-	if a.Details, err = provider.Plan(ctx, a); err != nil {
-		return knownAddon{}, false, err
-	}
-	a.Status = hop3.AddonCreating
-	if err := p.Store.CreateAddon(ctx, a); err != nil {
+	if a, err = p.planAddon(ctx, provider, a); err != nil {
 		return knownAddon{}, false, err
 	}
 	known := knownAddon{a, provider}
@@ -138,7 +134,11 @@ func (p *Platform) removeAddon(ctx context.Context, a knownAddon, events ...hop3
 			return fmt.Errorf("removing the addon %s: %w", a.ID(), err)
 		}
 	}
-	return p.Store.DeleteAddon(ctx, a.ID(), events...)
+	if err := p.Store.DeleteAddon(ctx, a.ID(), events...); err != nil {
+		return err
+	}
+	p.restShared(ctx, a.provider)
+	return nil
 }
 
 // DestroyAddon destroys an addon with the data in it. While it is attached to

@@ -21,6 +21,19 @@ type fakeAddons struct {
 	made map[string]string // name -> password that is valid, or several
 	fail map[string]error  // verb -> what it returns
 	seq  int
+	// serves says that what addons share runs.
+	serves bool
+}
+
+// Rest has what addons share rest when there are none.
+func (f *fakeAddons) Rest(_ context.Context, addons []hop3.Addon) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.did("rest"); err != nil {
+		return err
+	}
+	f.serves = f.serves && len(addons) > 0
+	return nil
 }
 
 func (f *fakeAddons) did(verb string) error { return f.fail[verb] }
@@ -39,6 +52,7 @@ func (f *fakeAddons) Plan(_ context.Context, a hop3.Addon) (hop3.AddonDetails, e
 	if slices.Contains(a.Options["extensions"], "evil") {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "the extension 'evil' is not allowed")
 	}
+	f.serves = true
 	return hop3.AddonDetails{"name": a.Name, "password": f.secret()}, f.did("plan")
 }
 

@@ -37,8 +37,14 @@ func (p *Platform) tendAddons(ctx context.Context) {
 // works on at the moment is left to them.
 func (p *Platform) settleAddons(ctx context.Context) error {
 	addons, err := p.Store.Addons(ctx)
-	if err != nil || len(addons) == 0 {
+	if err != nil {
 		return err
+	}
+	for _, provider := range p.Providers {
+		p.restShared(ctx, provider)
+	}
+	if len(addons) == 0 {
+		return nil
 	}
 	for _, a := range addons {
 		if a.Status == hop3.AddonReady && a.Next == nil && a.Last == nil {

@@ -20,6 +20,7 @@ type AppStatus struct {
 	Reason    string      // why it crashed, or failed, or could not be woken
 	// Problems says what is wrong with single instances of an app that runs.
 	Problems []string
+	MovedTo  string // the address of the server that it went to
 }
 
 // AppSummary is what a list of apps shows of one.
@@ -28,6 +29,7 @@ type AppSummary struct {
 	State   hop3.State
 	Running int  // instances
 	Crashed bool // should answer, and no instance can
+	Moved   bool // to another server
 }
 
 // Apps returns a summary of every app that the caller may see, ordered by name.
@@ -49,7 +51,7 @@ func (p *Platform) Apps(ctx context.Context, who Actor) ([]AppSummary, error) {
 }
 
 func (p *Platform) summary(ctx context.Context, app hop3.App) (AppSummary, error) {
-	s := AppSummary{Name: app.Name, State: app.State}
+	s := AppSummary{Name: app.Name, State: app.State, Moved: p.movedTo(app.Name) != ""}
 	if app.Live == 0 {
 		return s, nil
 	}
@@ -98,7 +100,7 @@ func (p *Platform) AppStatus(ctx context.Context, who Actor, name string) (AppSt
 // status returns what there is to know of an app; diagnose, when given, looks
 // at the ports of its instances.
 func (p *Platform) status(ctx context.Context, app hop3.App, diagnose func(hop3.Instance) string) (AppStatus, error) {
-	s := AppStatus{App: app, Reason: app.Error}
+	s := AppStatus{App: app, Reason: app.Error, MovedTo: p.movedTo(app.Name)}
 	if app.Live == 0 {
 		s.URLs = p.urls(p.hostsOf(app.Name, app.Env))
 		return s, nil

@@ -201,6 +201,9 @@ func (p *Platform) addonVariables(ctx context.Context, list []hop3.Attachment) (
 			if _, taken := given[key]; taken {
 				key = always.Prefix() + name
 			}
+			if _, taken := given[key]; taken {
+				key = at.OwnPrefix() + name
+			}
 			given[key] = addonVariable{value, at}
 		}
 	}

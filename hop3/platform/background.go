@@ -16,5 +16,6 @@ func (p *Platform) Begin() {
 	p.Go("notices", p.sendNotices)
 	p.Go("crashes", p.watchCrashes)
 	p.Go("addons", p.tendAddons)
+	p.Go("moves", p.tendMoves)
 	p.happened(event(p.tasks.ctx, hop3.EventServerStarted, "", "the server started"))
 }

@@ -43,6 +43,10 @@ type Backups interface {
 	Remove(b hop3.Backup) error
 	// Sweep removes what an earlier server left incomplete.
 	Sweep() error
+	// Receive writes a file of a copy that comes from another server, Received
+	// gives the copy to read once it is whole.
+	Receive(ctx context.Context, b hop3.Backup, name string, content io.Reader) error
+	Received(ctx context.Context, b hop3.Backup) (hop3.BackupReader, error)
 	// Scratch makes an empty directory for the proof of a backup, RemoveScratch
 	// removes it.
 	Scratch(id string) (string, error)
@@ -55,9 +59,11 @@ type Backups interface {
 	Target() string
 	// Upload copies a backup there, reads it back, and compares: only then it
 	// returns where it is. What an earlier attempt brought there is used.
-	Upload(ctx context.Context, b hop3.Backup) (remote string, err error)
-	// Fetch brings a backup back, checks it, and returns where it lies.
-	Fetch(ctx context.Context, b hop3.Backup) (dir string, err error)
+	// moved, if not nil, is called with how many bytes go there, and come back.
+	Upload(ctx context.Context, b hop3.Backup, moved func(bytes int64)) (remote string, err error)
+	// Fetch brings a backup back, checks it, and returns where it lies. got, if
+	// not nil, is called with how many bytes come.
+	Fetch(ctx context.Context, b hop3.Backup, got func(bytes int64)) (dir string, err error)
 	// RemoveRemote removes the copy off the server.
 	RemoveRemote(ctx context.Context, b hop3.Backup) error
 }
@@ -225,15 +231,7 @@ func sizeOf(m hop3.BackupMetadata) int64 {
 // database says of a file was written after the file, so that it is found.
 func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.Backup, app hop3.App, live hop3.Release, req BackupRequest) (m hop3.BackupMetadata, err error) {
 	f := &backupFill{p: p, w: w, out: req.Out, trees: map[string]hop3.BackupTree{}}
-	m = hop3.BackupMetadata{
-		ID: b.ID, App: app.Name, CreatedAt: b.CreatedAt.Format("2006-01-02T15:04:05.000000+00:00"),
-		Addons: []hop3.BackupAddon{}, Volumes: []hop3.BackupVolumeFile{}, ExtraPaths: []string{},
-		AppMetadata: hop3.BackupAppMetadata{
-			Hostname: strings.Join(live.Hosts, " "), RunState: int(app.State),
-			Hop3: &hop3.BackupOwn{Kind: b.Kind, Label: b.Label, Release: live.Number, Commit: live.Commit, Branch: live.Branch, Subject: live.Subject},
-		},
-		EnvCount: len(app.Env),
-	}
+	m = newMetadata(b, app, live)
 	if live.Backup.Stop && app.Awake() {
 		say(req.Out, "       Stopping '%s' while it is copied", app.Name)
 		resume, err := p.pause(ctx, live)
@@ -250,7 +248,7 @@ func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.B
 	if err := f.source(ctx, app, live); err != nil {
 		return m, err
 	}
-	if err := f.archive(ctx, backupData, "data", hop3.BackupDir{Name: "data", Path: p.dataDir(app.Name), Optional: true}); err != nil {
+	if err := f.data(ctx, app.Name); err != nil {
 		return m, err
 	}
 	if m.Volumes, err = f.volumes(ctx, app.Name, live.Volumes); err != nil {
@@ -259,8 +257,7 @@ func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.B
 	if m.ExtraPaths, err = f.extra(ctx, live, app.Name); err != nil {
 		return m, err
 	}
-	settings := hop3.BackupSettings{DeployBranch: app.DeployBranch, Source: app.Source, Scale: app.Scale, HTTP: app.HTTP}
-	if err := errors.Join(f.json(ctx, backupEnv, app.Env), f.json(ctx, backupSettings, settings)); err != nil {
+	if err := f.settings(ctx, app); err != nil {
 		return m, err
 	}
 	if f.changed > 0 {
@@ -270,6 +267,19 @@ func (p *Platform) fillBackup(ctx context.Context, w hop3.BackupWriter, b hop3.B
 	return m, nil
 }
 
+// newMetadata is what is known of a backup before it is written.
+func newMetadata(b hop3.Backup, app hop3.App, live hop3.Release) hop3.BackupMetadata {
+	return hop3.BackupMetadata{
+		ID: b.ID, App: app.Name, CreatedAt: b.CreatedAt.Format("2006-01-02T15:04:05.000000+00:00"),
+		Addons: []hop3.BackupAddon{}, Volumes: []hop3.BackupVolumeFile{}, ExtraPaths: []string{},
+		AppMetadata: hop3.BackupAppMetadata{
+			Hostname: strings.Join(live.Hosts, " "), RunState: int(app.State),
+			Hop3: &hop3.BackupOwn{Kind: b.Kind, Label: b.Label, Release: live.Number, Commit: live.Commit, Branch: live.Branch, Subject: live.Subject},
+		},
+		EnvCount: len(app.Env),
+	}
+}
+
 // backupFill is the state of one fillBackup.
 type backupFill struct {
 	p       *Platform
@@ -277,12 +287,37 @@ type backupFill struct {
 	out     hop3.Output
 	trees   map[string]hop3.BackupTree
 	changed int
+	// stamps are those of the data and the volumes, by the names of their
+	// trees; nil takes all of them, and leaves volumes out that are not to be
+	// backed up.
+	stamps map[string]*hop3.FileStamps
+}
+
+// stamp has a directory of an app that moves remember what it holds.
+func (f *backupFill) stamp(tree string, d hop3.BackupDir) hop3.BackupDir {
+	if f.stamps != nil {
+		if f.stamps[tree] == nil {
+			f.stamps[tree] = &hop3.FileStamps{}
+		}
+		d.Stamps = f.stamps[tree]
+	}
+	return d
+}
+
+func (f *backupFill) data(ctx context.Context, app string) error {
+	return f.archive(ctx, backupData, "data", f.stamp("data", hop3.BackupDir{Name: "data", Path: f.p.dataDir(app), Optional: true}))
+}
+
+func (f *backupFill) settings(ctx context.Context, app hop3.App) error {
+	settings := hop3.BackupSettings{DeployBranch: app.DeployBranch, Source: app.Source, Scale: app.Scale, HTTP: app.HTTP}
+	return errors.Join(f.json(ctx, backupEnv, app.Env), f.json(ctx, backupSettings, settings))
 }
 
 // archive writes one archive and remembers what is in it; names tell the
 // trees of several archives apart.
 func (f *backupFill) archive(ctx context.Context, file, name string, dirs ...hop3.BackupDir) error {
 	started := time.Now()
+	f.meter(file, dirs)
 	trees, changed, err := f.w.Archive(ctx, file, dirs...)
 	if err != nil {
 		return err
@@ -298,6 +333,14 @@ func (f *backupFill) archive(ctx context.Context, file, name string, dirs ...hop
 	}
 	say(f.out, "       %s: %s in %d files, %s", file, FormatBytes(size), files, took(started))
 	return nil
+}
+
+// meter has what is read of directories be told.
+func (f *backupFill) meter(file string, dirs []hop3.BackupDir) {
+	m := metered(f.out, "Copying "+file, 0) // how much there is only shows as it is read
+	for i := range dirs {
+		dirs[i].Read = m.counting()
+	}
 }
 
 // source writes what was deployed and the repository. Of a commit it is the
@@ -352,11 +395,11 @@ func (f *backupFill) volumes(ctx context.Context, app string, declared []hop3.Vo
 	}
 	for _, name := range names {
 		left := slices.ContainsFunc(declared, func(v hop3.Volume) bool { return v.Name == name && v.NoBackup })
-		if hop3.ValidateVolumeName(name) != nil || left {
+		if hop3.ValidateVolumeName(name) != nil || left && f.stamps == nil {
 			continue
 		}
 		file := "volume-" + name + ".tar.gz"
-		if err := f.archive(ctx, file, "volume-"+name, hop3.BackupDir{Name: name, Path: filepath.Join(f.p.volumesDir(app), name)}); err != nil {
+		if err := f.archive(ctx, file, "volume-"+name, f.stamp("volume-"+name, hop3.BackupDir{Name: name, Path: filepath.Join(f.p.volumesDir(app), name)})); err != nil {
 			return all, err
 		}
 		all = append(all, hop3.BackupVolumeFile{Name: name, File: file})
@@ -390,6 +433,7 @@ func (f *backupFill) extra(ctx context.Context, live hop3.Release, app string) (
 	if len(dirs) == 0 {
 		return found, nil
 	}
+	f.meter(backupExtra, dirs)
 	trees, changed, err := f.w.Archive(ctx, backupExtra, dirs...)
 	f.changed += changed
 	for path, t := range trees {

@@ -2,14 +2,10 @@ package platform
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/abilian/hop3/hop3"
@@ -39,7 +35,7 @@ func (p *Platform) dumpAddons(ctx context.Context, w hop3.BackupWriter, app hop3
 		started := time.Now()
 		one := hop3.BackupAddon{Type: a.Type, Name: a.Name, Primary: at.Primary, Options: a.Options, File: "addons/" + a.Type + "_" + a.Name + d.DumpSuffix()}
 		one.Size, err = w.File(ctx, one.File, func(w io.Writer) (err error) {
-			one.Inventory, err = d.Dump(ctx, a, w)
+			one.Inventory, err = d.Dump(ctx, a, telling(w, metered(out, "Dumping "+a.ID().String(), 0)))
 			return err
 		})
 		if err != nil {
@@ -103,6 +99,7 @@ func (s *restoring) restoreNewAddons(ctx context.Context) error {
 		if err := s.attach(ctx, id, saved); err != nil {
 			return err
 		}
+		s.placed = append(s.placed, hop3.MovedAddon{Type: id.Type, Was: saved.Name, Is: id.Name})
 	}
 	return nil
 }
@@ -134,22 +131,14 @@ func restoredName(from, to string, saved hop3.BackupAddon) string {
 	if base == from+"-"+saved.Type {
 		base = to + "-" + saved.Type
 	}
-	if m := restoredSuffix.FindStringIndex(base); m != nil {
-		base = base[:m[0]]
-	}
-	var b [3]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return base[:min(len(base), 50)] + "-r" + hex.EncodeToString(b[:])
+	return hop3.RestoredAddonName(base)
 }
-
-var restoredSuffix = regexp.MustCompile(`-r[0-9a-f]{6}$`)
 
 // restoredFor reports whether an app has, instead of an addon that its manifest
 // asks for, one that was restored in its place.
 func restoredFor(list []hop3.Attachment, req hop3.AddonRequest) bool {
 	return slices.ContainsFunc(list, func(at hop3.Attachment) bool {
-		rest, ok := strings.CutPrefix(at.Name, req.Name)
-		return ok && at.Type == req.Type && restoredSuffix.FindString(rest) == rest && rest != ""
+		return at.Type == req.Type && hop3.RestoredFrom(at.Name, req.Name)
 	})
 }
 
@@ -166,7 +155,9 @@ func (p *Platform) load(ctx context.Context, r hop3.BackupReader, saved hop3.Bac
 	defer unlock()
 	say(out, "-----> Restoring the addon %s: %s", a.ID(), FormatBytes(saved.Size))
 	started := time.Now()
-	err = r.Read(ctx, saved.File, func(in io.Reader) error { return d.Restore(ctx, a.Addon, in) })
+	err = watched(r, metered(out, "Restoring "+a.ID().String(), saved.Size), func() error {
+		return r.Read(ctx, saved.File, func(in io.Reader) error { return d.Restore(ctx, a.Addon, in) })
+	})
 	if err != nil {
 		return fmt.Errorf("restoring the addon %s: %w", a.ID(), err)
 	}

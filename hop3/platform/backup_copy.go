@@ -40,7 +40,7 @@ func (p *Platform) upload(ctx context.Context, b hop3.Backup, out hop3.Output) (
 	}
 	say(out, "-----> Copying it to %s, and reading it back", p.Backups.Target())
 	started := time.Now()
-	remote, err := p.Backups.Upload(ctx, b)
+	remote, err := p.Backups.Upload(ctx, b, metered(out, "Copying and reading back", 2*b.Size).counting())
 	after := context.WithoutCancel(ctx)
 	if err != nil {
 		p.Logger.Warn("copying a backup off the server", zap.String("backup", b.ID), zap.Error(err))
@@ -92,7 +92,7 @@ func (p *Platform) opened(ctx context.Context, b hop3.Backup, out hop3.Output) (
 	r, err := p.Backups.Open(b.Dir)
 	if (b.Dir == "" || hop3.CodeOf(err) == hop3.CodeNotFound) && b.Remote != "" {
 		say(out, "-----> Fetching the backup from %s", b.Remote)
-		dir, fetchErr := p.Backups.Fetch(ctx, b)
+		dir, fetchErr := p.Backups.Fetch(ctx, b, metered(out, "Fetching", b.Size).counting())
 		if fetchErr != nil {
 			return nil, fetchErr
 		}
@@ -109,7 +109,7 @@ func (p *Platform) opened(ctx context.Context, b hop3.Backup, out hop3.Output) (
 			WithHint("Somebody changed it. Use another backup.")
 	}
 	say(out, "-----> Checking the backup %s of '%s': %s in %d files", b.ID, b.App, FormatBytes(b.Size), b.Files)
-	return r, r.Check(ctx)
+	return r, checkTold(ctx, r, out)
 }
 
 // adopt takes in a backup from elsewhere; see RegisterBackup.
@@ -127,7 +127,7 @@ func (p *Platform) adopt(ctx context.Context, from string) (m hop3.BackupMetadat
 		return m, "", "", hop3.Errorf(hop3.CodeConflict, "This server has no BACKUP_TARGET to fetch a backup from.")
 	}
 	b := hop3.Backup{ID: id, App: app}
-	if dir, err = p.Backups.Fetch(ctx, b); err != nil {
+	if dir, err = p.Backups.Fetch(ctx, b, nil); err != nil {
 		return m, "", "", err
 	}
 	r, err := p.Backups.Open(dir)

@@ -24,7 +24,7 @@ func (*dirTarget) URL() string { return "test://target" }
 
 func (d *dirTarget) Begin(context.Context) error { return d.fail }
 
-func (d *dirTarget) Put(_ context.Context, name, file string) error {
+func (d *dirTarget) Put(_ context.Context, name, file string, _ func(int64)) error {
 	if d.puts == 0 {
 		return errors.New("the target is gone")
 	}

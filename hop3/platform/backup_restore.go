@@ -21,6 +21,10 @@ type RestoreRequest struct {
 	Target string // the app; "" for that of the backup
 	Label  string // of the backup that is made of what the target has now
 	Out    hop3.Output
+
+	// arrives is of an app that comes from another server: nothing of it is
+	// started yet.
+	arrives bool
 }
 
 // RestoreBackup makes an app what a backup says. All of the backup is checked
@@ -83,10 +87,18 @@ type restoring struct {
 	stage string
 	// inPlace are the addons of the backup that are the app's own.
 	inPlace []hop3.BackupAddon
+	arrives bool
+	placed  []hop3.MovedAddon
+	loading time.Duration // of what the addons hold
 }
 
-func (p *Platform) restoreLocked(ctx context.Context, who Actor, b hop3.Backup, r hop3.BackupReader, req RestoreRequest, created bool) (_ hop3.Release, err error) {
-	s := &restoring{p: p, who: who, b: b, r: r, m: r.Metadata(), out: req.Out, stage: p.stageDir(req.Target)}
+func (p *Platform) restoreLocked(ctx context.Context, who Actor, b hop3.Backup, r hop3.BackupReader, req RestoreRequest, created bool) (hop3.Release, error) {
+	s := &restoring{p: p, who: who, b: b, r: r, m: r.Metadata(), out: req.Out, stage: p.stageDir(req.Target), arrives: req.arrives}
+	return s.restore(ctx, req, created)
+}
+
+func (s *restoring) restore(ctx context.Context, req RestoreRequest, created bool) (_ hop3.Release, err error) {
+	p, b := s.p, s.b
 	if s.app, err = p.Store.App(ctx, req.Target); err != nil {
 		return hop3.Release{}, err
 	}
@@ -132,9 +144,11 @@ func (s *restoring) run(ctx context.Context) (hop3.Release, error) {
 	if err != nil {
 		return hop3.Release{}, err
 	}
+	started = time.Now()
 	if err := s.restoreNewAddons(ctx); err != nil {
 		return hop3.Release{}, err
 	}
+	s.loading = time.Since(started)
 	if s.live.Number != 0 && s.app.Awake() {
 		say(s.out, "-----> Stopping '%s'", s.app.Name)
 		if _, err := s.p.pause(ctx, s.live); err != nil {
@@ -159,7 +173,7 @@ func (s *restoring) run(ctx context.Context) (hop3.Release, error) {
 	}
 	own := s.m.Own()
 	a, err := s.p.deploy(ctx, s.who, DeployRequest{
-		App: s.app.Name, Kind: hop3.ReleaseRestore, Out: s.out,
+		App: s.app.Name, Kind: hop3.ReleaseRestore, Out: s.out, unstarted: s.arrives,
 		Source: restoredSource{files: s.p.Files, dir: filepath.Join(s.stage, "src"), of: hop3.Release{
 			Commit: own.Commit, Branch: own.Branch, Subject: own.Subject,
 		}},
@@ -196,7 +210,7 @@ func (s *restoring) unpack(ctx context.Context) error {
 			return fmt.Errorf("making a directory to unpack into: %w", err)
 		}
 	}
-	return p.unpackBackup(ctx, s.r, s.m, s.stage)
+	return p.unpackTold(ctx, s.r, s.m, s.stage, s.out)
 }
 
 // unpackBackup unpacks all archives of a backup below a directory: src, git,

@@ -92,7 +92,7 @@ func (p *Platform) takeBackups(ctx context.Context) {
 
 // backedUp returns the live release of an app that has a schedule.
 func (p *Platform) backedUp(ctx context.Context, app hop3.App) (hop3.Release, bool) {
-	if app.Live == 0 || app.Preview != nil {
+	if app.Live == 0 || app.Preview != nil || p.here(app.Name) != nil {
 		return hop3.Release{}, false
 	}
 	live, err := p.Store.Release(ctx, app.Name, app.Live)

@@ -214,7 +214,7 @@ func (p *Platform) finishRestores(ctx context.Context) bool {
 }
 
 func (p *Platform) finishRestore(ctx context.Context, note hop3.BackupRestore) error {
-	unlock, err := p.lock(ctx, note.Target)
+	unlock, err := p.lockAny(ctx, note.Target)
 	if err != nil {
 		return err
 	}

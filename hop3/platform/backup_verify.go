@@ -77,7 +77,7 @@ func (p *Platform) prove(ctx context.Context, b hop3.Backup, out hop3.Output) (e
 			return err
 		}
 	}
-	if err := p.proveTrees(ctx, r, m, dir); err != nil {
+	if err := p.proveTrees(ctx, r, m, dir, out); err != nil {
 		return err
 	}
 	if b.App != "" {
@@ -94,10 +94,10 @@ func (p *Platform) prove(ctx context.Context, b hop3.Backup, out hop3.Output) (e
 
 // proveTrees unpacks each archive and compares what comes out of it. Extra
 // paths are unpacked last: they may lie over the source.
-func (p *Platform) proveTrees(ctx context.Context, r hop3.BackupReader, m hop3.BackupMetadata, dir string) error {
+func (p *Platform) proveTrees(ctx context.Context, r hop3.BackupReader, m hop3.BackupMetadata, dir string, out hop3.Output) error {
 	trees := m.Own().Trees
 	extras := noExtras{r}
-	if err := p.unpackBackup(ctx, extras, m, dir); err != nil {
+	if err := p.unpackTold(ctx, extras, m, dir, out); err != nil {
 		return err
 	}
 	var wrong []string

@@ -29,6 +29,9 @@ type DeployRequest struct {
 	// see CanaryFlag. nil for as they say.
 	Canary *hop3.Canary
 	Out    hop3.Output
+
+	// unstarted is NoSwitch for a release that cannot be started yet.
+	unstarted bool
 }
 
 // Deploy builds and activates req.Source, creating the app when there is none.
@@ -200,6 +203,9 @@ func (p *Platform) deploy(ctx context.Context, who Actor, req DeployRequest) (_ 
 	}
 	if err := p.beforeRun(ctx, release, m, req.Out); err != nil {
 		return nil, err
+	}
+	if req.unstarted {
+		return p.setAside(ctx, release)
 	}
 	if req.NoSwitch {
 		return p.rehearse(ctx, release, req.Out)

@@ -85,6 +85,14 @@ func (p *Platform) editEnv(ctx context.Context, who Actor, name string, edit fun
 	if err := p.checkEnv(set); err != nil {
 		return EnvChange{}, err
 	}
+	if before.Live == 0 && set[hop3.HostName] != "" {
+		// Two apps that were not deployed yet have no claims to be told apart by.
+		unlockHosts, err := p.locks.acquire(ctx, "hosts to come", false, nil)
+		if err != nil {
+			return EnvChange{}, err
+		}
+		defer unlockHosts()
+	}
 	if err := p.checkClaims(ctx, name, hostList(set[hop3.HostName])); err != nil {
 		return EnvChange{}, err
 	}

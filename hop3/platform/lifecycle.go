@@ -142,12 +142,15 @@ func (p *Platform) destroyApp(ctx context.Context, name string, out hop3.Output)
 	if err := p.destroyPreviews(ctx, name, out); err != nil {
 		return err
 	}
-	unlock, err := p.lock(ctx, name)
+	unlock, err := p.lockAny(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	app, err := p.Store.App(ctx, name)
+	if err == nil {
+		err = p.destroyable(name)
+	}
 	if err != nil {
 		return err
 	}
@@ -177,7 +180,8 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	p.keepBuilds(ctx, name, nil)
 	// The row is the truth: see finishDestroys for a crash in between.
 	grave := p.destroyedDir(name, app.Live)
-	if err := p.Files.Rename(p.appDir(name), grave); err != nil {
+	// Of an app whose making was cut off there is not even that directory.
+	if err := errors.Join(p.Files.MakeDir(p.appDir(name)), p.Files.Rename(p.appDir(name), grave)); err != nil {
 		return fmt.Errorf("removing the files: %w", err)
 	}
 	if app.Preview == nil {
@@ -197,6 +201,7 @@ func (p *Platform) destroyLocked(ctx context.Context, app hop3.App, out hop3.Out
 	if err != nil {
 		return errors.Join(err, p.Files.Rename(grave, p.appDir(name)))
 	}
+	p.forgetMoves(name)
 	if app.Preview != nil {
 		p.unprovision(ctx, name)
 	}

@@ -24,17 +24,36 @@ type appLock struct {
 }
 
 // lock waits until no other change of the app is under way. The returned
-// function gives the lock back; it may be called more than once.
+// function gives the lock back; it may be called more than once. An app that
+// has moved away is not this server's to change: that is a CodeConflict error.
 func (p *Platform) lock(ctx context.Context, app string) (func(), error) {
+	unlock, err := p.lockAny(ctx, app)
+	return p.lockedHere(app, unlock, err)
+}
+
+// lockAny is lock for an app that may be another server's.
+func (p *Platform) lockAny(ctx context.Context, app string) (func(), error) {
 	unlock, err := p.locks.acquire(ctx, app, false, nil)
 	return p.settled(ctx, app, unlock, err)
+}
+
+func (p *Platform) lockedHere(app string, unlock func(), err error) (func(), error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := p.here(app); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }
 
 // lockForDeploy is lock for a deploy: while it waits, a newer deploy of the
 // app takes its place, and it fails with a CodeCanceled error.
 func (p *Platform) lockForDeploy(ctx context.Context, app string, out hop3.Output) (func(), error) {
 	unlock, err := p.locks.acquire(ctx, app, true, out)
-	return p.settled(ctx, app, unlock, err)
+	unlock, err = p.settled(ctx, app, unlock, err)
+	return p.lockedHere(app, unlock, err)
 }
 
 func (l *locks) acquire(ctx context.Context, app string, deploy bool, out hop3.Output) (func(), error) {

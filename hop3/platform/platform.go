@@ -38,7 +38,11 @@ type Platform struct {
 	// Providers are those of addons, in the order of their types.
 	Providers []hop3.AddonProvider
 	// Exposer lets the network reach addons; nil: nothing does.
-	Exposer  Exposer
+	Exposer Exposer
+	// Servers reaches those that apps go to, Relays pass on what is asked of
+	// such apps; nil: no app goes.
+	Servers  OtherServers
+	Relays   Relays
 	Logger   *zap.Logger
 	Settings Settings
 
@@ -54,6 +58,7 @@ type Platform struct {
 	tasks       tasks
 
 	changes changes
+	moves   moves
 
 	cron    cronJobs
 	running running
@@ -74,10 +79,12 @@ type Platform struct {
 	expiry    expiry
 
 	addonsTried triedReleases
+	addonPlans  addonPlans
 }
 
 // Settings are the server's settings that the verbs need.
 type Settings struct {
+	Version          string        // of this Hop3
 	Home             string        // the server's home directory
 	BaseDomain       string        // apps are <app>.<BaseDomain>
 	ControlHost      string        // the server's own name, which no app can have
@@ -191,6 +198,7 @@ type Store interface {
 	Notices
 	AddonStore
 	BackupRows
+	MoveRows
 
 	Networks(ctx context.Context) ([]hop3.Network, error) // ordered by name
 	// SetNetwork stores a network, in place of the one of this name.
@@ -309,6 +317,11 @@ type Certificates interface {
 	RemoveCustom(app, host string) error
 	// ForgetApp removes all that users of an app brought.
 	ForgetApp(app string) error
+	// PEM returns the certificate of a host and its private key.
+	PEM(ctx context.Context, host string) (chain, key []byte, err error)
+	// Import has a host use a certificate of a public authority that another
+	// server got, as if it had been got here.
+	Import(ctx context.Context, host string, chain, key []byte) error
 	// Addresses returns where a host points to, and the machine's own
 	// addresses.
 	Addresses(ctx context.Context, host string) (points, own []string, err error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -70,8 +71,14 @@ func (p *Platform) provisionOne(ctx context.Context, who Actor, app hop3.App, re
 		return nil
 	}
 	say(out, "-----> Attaching the addon %s", id)
-	return p.Store.SetAttachments(ctx, app.Name, withAttachment(list, hop3.Attachment{App: app.Name, Type: id.Type, Name: id.Name}),
+	err = p.Store.SetAttachments(ctx, app.Name, withAttachment(list, hop3.Attachment{App: app.Name, Type: id.Type, Name: id.Name}),
 		addonEvent(ctx, hop3.EventAddonAttached, id, app.Name, "the addon %s was attached to '%s'", id, app.Name))
+	if err != nil && created { // nobody has had it
+		if undo := p.destroyAddon(context.WithoutCancel(ctx), id); undo != nil {
+			p.Logger.Warn("removing an addon that could not be attached", zap.Stringer("addon", id), zap.Error(undo))
+		}
+	}
+	return err
 }
 
 // changeOptions has an addon get what is asked for now: other extensions.
@@ -98,6 +105,30 @@ func (p *Platform) changeOptions(ctx context.Context, a knownAddon, options map[
 
 func equalOptions(a, b map[string][]string) bool {
 	return maps.EqualFunc(a, b, slices.Equal[[]string])
+}
+
+// retireUnattached begins to remove what an interrupted deploy of an app had made
+// and not attached yet: tendAddons does the rest. That is an addon which was made
+// for this app after the deploy had begun, and which no app has; and only where
+// the app never had a live release, and so no data.
+func (p *Platform) retireUnattached(ctx context.Context, interrupted hop3.Release, releases []hop3.Release) error {
+	if slices.ContainsFunc(releases, func(r hop3.Release) bool { return !r.LiveAt.IsZero() }) {
+		return nil
+	}
+	addons, err := p.Store.Addons(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range addons {
+		if a.App != interrupted.App || a.Status != hop3.AddonReady || a.CreatedAt.Before(interrupted.CreatedAt) {
+			continue
+		}
+		_, e := p.Store.RetireAddon(ctx, a.ID(), addonEvent(ctx, hop3.EventAddonDestroyed, a.ID(), a.App, "the addon %s goes: the deploy that made it was interrupted", a.ID()))
+		if hop3.CodeOf(e) != hop3.CodeConflict { // an app has it
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 // unprovision destroys what a deploy made for an app that there is no more.

@@ -31,6 +31,9 @@ func (p *Platform) Reconcile(ctx context.Context) error {
 	if err := p.settleBackups(ctx); err != nil {
 		p.Logger.Error("settling backups", zap.Error(err)) // apps come first
 	}
+	if err := p.loadMoves(ctx); err != nil {
+		return err
+	}
 	apps, err := p.Store.Apps(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the apps: %w", err)
@@ -106,6 +109,9 @@ func (p *Platform) reconcileApp(ctx context.Context, app hop3.App) (hop3.Release
 	if app, err = p.Store.App(ctx, app.Name); err != nil {
 		return hop3.ReleaseID{}, err
 	}
+	if m, ok := p.moves.of(app.Name, false); ok && m.Gone() {
+		return hop3.ReleaseID{}, p.restMoved(ctx, m, live)
+	}
 	switch app.State {
 	case hop3.StateStopped, hop3.StateStopping:
 		return hop3.ReleaseID{}, errors.Join(
@@ -129,6 +135,9 @@ func (p *Platform) settleDeploys(ctx context.Context, app hop3.App) (hop3.Releas
 	for _, r := range releases {
 		if r.Status == hop3.ReleaseBuilding {
 			p.discard(ctx, r, hop3.Errorf(hop3.CodeCanceled, "the server ended, or its disk was full, before the deploy had ended"))
+			if err := p.retireUnattached(ctx, r, releases); err != nil {
+				p.Logger.Warn("removing the addons of an interrupted deploy", zap.String("app", app.Name), zap.Error(err))
+			}
 		}
 		if r.Status == hop3.ReleaseReady && r.Ref != nil {
 			if err := p.settleReady(ctx, app, r); err != nil {

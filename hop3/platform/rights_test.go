@@ -27,7 +27,8 @@ var unasked = map[string]string{
 	"Figures": "the server's own figures", "Deploys": "the server's own figures", "LogDir": "reads nothing", "WhyURL": "reads nothing", "ControlURL": "reads nothing",
 	"SignIn": "says who somebody is", "BeginSignOn": "says who somebody is", "BeginWebLogin": "says who somebody is", "AwaitWebLogin": "says who somebody is",
 	"CertificateOutcome": "the keeper of certificates", "Revealed": "notes what its caller showed", "RefusedDelivery": "notes what was refused",
-	"AddonTypes":          "says what the server has",
+	"AddonTypes": "says what the server has",
+	"Arrival":    "checks the secret of the server that asks", "Relayed": "checks a secret",
 	"WaitForCertificates": "its hosts are those of a domain change",
 }
 
@@ -95,11 +96,11 @@ func TestEveryVerbRefuses(t *testing.T) {
 			if name == "viewer" && slices.Contains(reads, m.Name) {
 				continue
 			}
-			if m.Name == "CreateApp" || m.Name == "CreateFromSource" || m.Name == "AuthorizeCreate" || m.Name == "Deploy" || m.Name == "Plan" || m.Name == "BeginPush" {
+			if m.Name == "CreateApp" || m.Name == "CreateFromSource" || m.Name == "AuthorizeCreate" || m.Name == "Deploy" || m.Name == "Plan" || m.Name == "BeginPush" || m.Name == "ReceiveApp" {
 				want = hop3.CodeForbidden // they may make none, of whatever name
 			}
-			if m.Name == "RemoveNotifyTarget" || m.Name == "TestNotifyTarget" {
-				want = hop3.CodeNotFound // the name is a target's, and there is none
+			if m.Name == "RemoveNotifyTarget" || m.Name == "TestNotifyTarget" || m.Name == "CancelReceive" {
+				want = hop3.CodeNotFound // the name is a target's, or of what is to come, and there is none
 			}
 			about, err := w.call(m, Actor{Username: name}, "blog")
 			if !about {

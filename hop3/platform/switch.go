@@ -23,15 +23,24 @@ func (p *Platform) rehearse(ctx context.Context, r hop3.Release, out hop3.Output
 	if err != nil {
 		return nil, err
 	}
-	r, err = p.Store.UpdateRelease(context.WithoutCancel(ctx), r.App, r.Number, func(r *hop3.Release) error {
+	a, err := p.setAside(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	say(out, "-----> Release v%d of '%s' is ready and does not serve yet", r.Number, r.App)
+	say(out, "       `hop3 releases switch v%d --app %s` lets it", r.Number, r.App)
+	return a, nil
+}
+
+// setAside keeps a release that was built for later.
+func (p *Platform) setAside(ctx context.Context, r hop3.Release) (*activation, error) {
+	r, err := p.Store.UpdateRelease(context.WithoutCancel(ctx), r.App, r.Number, func(r *hop3.Release) error {
 		r.Status, r.Took = hop3.ReleaseReady, time.Since(r.CreatedAt)
 		return nil
 	}, releaseEvent(ctx, hop3.EventReleaseReady, r, "v%d is ready and does not serve yet", r.Number))
 	if err != nil {
 		return nil, fmt.Errorf("storing that v%d is ready: %w", r.Number, err)
 	}
-	say(out, "-----> Release v%d of '%s' is ready and does not serve yet", r.Number, r.App)
-	say(out, "       `hop3 releases switch v%d --app %s` lets it", r.Number, r.App)
 	return &activation{p: p, release: r, held: true, by: askedBy(ctx)}, nil
 }
 

@@ -48,8 +48,9 @@ func (p *Platform) checkHosts(hosts []string) error {
 	return nil
 }
 
-// checkClaims reports the first host that another app has. Store.Commit has
-// the last word: this is to say so before anything is built or started.
+// checkClaims reports the first host that another app has, or is meant to have.
+// Store.Commit has the last word: this is to say so before anything is built or
+// started.
 func (p *Platform) checkClaims(ctx context.Context, app string, hosts []string) error {
 	if len(hosts) == 0 {
 		return nil
@@ -61,6 +62,33 @@ func (p *Platform) checkClaims(ctx context.Context, app string, hosts []string) 
 	for _, h := range hosts {
 		if owner := claimed[h]; owner != "" && owner != app {
 			return hop3.Errorf(hop3.CodeConflict, "Hostname '%s' is already used by app '%s'.", idn.Show(h), owner)
+		}
+	}
+	return p.checkIntended(ctx, app, hosts)
+}
+
+// checkIntended reports the first host that another app is to have, by its name
+// or its HOST_NAME, and has not claimed since it was never deployed. The name
+// that every app has under the server's own is its own whatever others want.
+func (p *Platform) checkIntended(ctx context.Context, app string, hosts []string) error {
+	apps, err := p.Store.Apps(ctx)
+	if err != nil {
+		return err
+	}
+	own := p.hostsOf(app, nil)
+	for _, other := range apps {
+		if other.Name == app || other.Live != 0 {
+			continue
+		}
+		for _, h := range p.hostsOf(other.Name, other.Env) {
+			if !slices.Contains(hosts, h) || slices.Contains(own, h) {
+				continue
+			}
+			e := hop3.Errorf(hop3.CodeConflict, "Hostname '%s' is meant for app '%s', which was not deployed yet.", idn.Show(h), other.Name)
+			if slices.Contains(p.hostsOf(other.Name, nil), h) {
+				return e
+			}
+			return e.WithHint("`hop3 domain remove %s --app %s` frees it.", h, other.Name)
 		}
 	}
 	return nil

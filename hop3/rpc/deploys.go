@@ -31,7 +31,7 @@ func (h *Handler) followDeploy(w http.ResponseWriter, r *http.Request, id identi
 	}
 	defer end()
 	for {
-		next, err = sendLines(r.Context(), out, log, next)
+		next, err = sendLines(r.Context(), out, log, next, r.URL.Query().Get("progress") != "")
 		if err != nil || r.Context().Err() != nil {
 			return
 		}
@@ -62,10 +62,17 @@ func (h *Handler) deployLog(r *http.Request, id identity) (*stream.Log, error) {
 
 // sendLines sends the lines from next on until the log ends, or for one
 // keepalive's time. It returns the index of the next line.
-func sendLines(ctx context.Context, out *events, log *stream.Log, next int) (int, error) {
+func sendLines(ctx context.Context, out *events, log *stream.Log, next int, progress bool) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, keepalive)
 	defer cancel()
-	for line := range log.Follow(ctx, next) {
+	var tell func(hop3.Progress)
+	if progress {
+		tell = func(p hop3.Progress) {
+			// A client that has left is noticed at the next line.
+			_ = out.send(api.EventProgress, -1, api.ProgressEvent{What: p.What, Done: p.Done, Total: p.Total})
+		}
+	}
+	for line := range log.FollowProgress(ctx, next, tell) {
 		err := out.send(api.EventLog, line.Index, api.LogEvent{
 			Msg: line.Text, Level: line.Level, Color: line.Color, Time: line.Time.UTC().Format(time.RFC3339Nano),
 		})

@@ -50,7 +50,7 @@ type Uploads struct {
 
 // ServeHTTP answers POST /rpc, GET /api/stream/{id}, GET
 // /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /api/events, GET /api/console
-// (a websocket), GET /why/{id}, the pages of logins under /auth/, POST /hooks/{app}/{id}, GET /health and GET /version; everything else is not found.
+// (a websocket), GET /why/{id}, the pages of logins under /auth/, POST /hooks/{app}/{id}, what other servers ask below api.MovesPath, GET /health and GET /version; everything else is not found.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.route)
 	h.mux.ServeHTTP(w, r)
@@ -69,6 +69,7 @@ func (h *Handler) route() {
 	h.mux.HandleFunc("GET "+console.Path, h.console)
 	h.mux.HandleFunc("POST /hooks/{app}/{id}", h.deliver)
 	h.routeLogin()
+	h.routeMoves()
 	h.mux.HandleFunc("GET /health", h.health)
 	h.mux.HandleFunc("GET /version", h.version)
 }

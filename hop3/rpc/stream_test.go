@@ -72,3 +72,38 @@ func TestAFollowerWhoLeaves(t *testing.T) {
 		}
 	})
 }
+
+// How far a step is only who asks for it gets to know, and only as long as the
+// step lasts.
+func TestProgressOfAStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := &stream.Hub{}
+		log := hub.New("blog", "alice")
+		h := &Handler{Streams: hub}
+		follow := func(query string) (body func() string) {
+			req := httptest.NewRequest(http.MethodGet, "/api/stream/"+log.ID+query, nil)
+			req.SetPathValue("id", log.ID)
+			recorder, done := httptest.NewRecorder(), make(chan struct{})
+			go func() {
+				defer close(done)
+				h.followDeploy(recorder, req, identity{user: &hop3.User{Username: "alice"}})
+			}()
+			return func() string { <-done; return recorder.Body.String() }
+		}
+		asks, older := follow("?progress=1"), follow("")
+		log.Log(hop3.LogLine{Text: "begins"})
+		synctest.Wait()
+		log.Progress(hop3.Progress{What: "Copying", Done: 1, Total: 2})
+		synctest.Wait()
+		log.Log(hop3.LogLine{Text: "copied"})
+		time.Sleep(keepalive + time.Second) // of a clock that stands still but for this
+		log.Finish(true, "")
+		got := asks()
+		if want := "event: progress\ndata: {\"what\":\"Copying\",\"done\":1,\"total\":2}\n\nevent: log\nid: 1\n"; !strings.Contains(got, want) || strings.Count(got, "event: progress") != 1 {
+			t.Errorf("%s is not once in\n%s", want, got)
+		}
+		if got := older(); strings.Contains(got, "progress") || strings.Count(got, "event: log") != 2 {
+			t.Errorf("who does not ask hears\n%s", got)
+		}
+	})
+}

@@ -111,6 +111,9 @@ func (db *DB) DeleteApp(ctx context.Context, name string, events ...hop3.Event) 
 		if !deleted {
 			return appNotFound(name)
 		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM moves WHERE app = $1", name); err != nil {
+			return fmt.Errorf("forgetting the moves of %s: %w", name, err)
+		}
 		return nil
 	}, events...)
 }

@@ -36,6 +36,10 @@ type Log struct {
 	outcome *Outcome
 	readers int
 	keeper  *keeper
+	// progress is what was told last of a step, since the last line; told is how
+	// often.
+	progress hop3.Progress
+	told     int
 }
 
 // Line is a line of a log with its index, from 0.
@@ -68,9 +72,23 @@ func (l *Log) Log(line hop3.LogLine) {
 	l.keeper.line(Line{l.next, line})
 	l.next++
 	l.bytes += len(line.Text)
+	l.progress = hop3.Progress{}
 	if len(l.lines) > maxLines || l.bytes > maxBytes {
 		l.shrink()
 	}
+	l.wake()
+}
+
+// Progress implements hop3.ProgressOutput. Only who follows now gets to know
+// it; a line is what is kept.
+func (l *Log) Progress(p hop3.Progress) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.outcome != nil {
+		return
+	}
+	l.progress = p
+	l.told++
 	l.wake()
 }
 
@@ -90,9 +108,16 @@ func (l *Log) Finish(success bool, errorText string) {
 // Follow yields the lines from index on, those there are and those that come,
 // until the log ends or ctx is done.
 func (l *Log) Follow(ctx context.Context, index int) iter.Seq[Line] {
+	return l.FollowProgress(ctx, index, nil)
+}
+
+// FollowProgress is Follow, and calls progress, unless it is nil, with how far
+// a step is: not with each word of it, but with the last.
+func (l *Log) FollowProgress(ctx context.Context, index int, progress func(hop3.Progress)) iter.Seq[Line] {
 	return func(yield func(Line) bool) {
 		l.count(1)
 		defer l.count(-1)
+		heard := 0
 		for {
 			lines, ended, changed := l.after(index)
 			for _, line := range lines {
@@ -106,6 +131,10 @@ func (l *Log) Follow(ctx context.Context, index int) iter.Seq[Line] {
 			}
 			if len(lines) > 0 {
 				continue
+			}
+			if p, told := l.lastProgress(); progress != nil && told > heard && p != (hop3.Progress{}) && ctx.Err() == nil {
+				heard = told
+				progress(p)
 			}
 			select {
 			case <-changed:
@@ -138,6 +167,12 @@ func (l *Log) Readers() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.readers
+}
+
+func (l *Log) lastProgress() (p hop3.Progress, told int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.progress, l.told
 }
 
 // after returns the lines from index on. The slice is shared: lines are only
