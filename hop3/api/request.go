@@ -8,8 +8,17 @@ import "encoding/json"
 // Method is the only JSON-RPC method.
 const Method = "cli"
 
-// MaxBody is the size of the largest request a server takes.
-const MaxBody = 200 << 20
+// MaxRest is the size of the largest request a server takes, without what is
+// uploaded with it.
+const MaxRest = 4 << 20
+
+// BodyFor returns the size of the largest request of a server that takes
+// uploads of this many bytes: they are sent as base64.
+func BodyFor(upload int64) int64 { return (upload+2)/3*4 + MaxRest }
+
+// UploadIn returns how many bytes an upload may have where the largest request
+// has this many.
+func UploadIn(body int64) int64 { return max(body-MaxRest, 0) / 4 * 3 }
 
 // Request is a JSON-RPC request.
 type Request struct {

@@ -24,6 +24,9 @@ type Limits struct {
 // Standard are the limits where nobody has set others.
 var Standard = Limits{Size: 1 << 30, Unpacked: 5 << 30, Members: 50_000}
 
+// MaxSize returns the size of the largest archive that is taken.
+func (l Limits) MaxSize() int64 { return l.orStandard().Size }
+
 func (l Limits) orStandard() Limits {
 	return Limits{
 		Size:     cmp.Or(l.Size, Standard.Size),

@@ -157,7 +157,7 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	_, deploys := match(followed, words)
 	_, watches := match(watched, words)
 	streaming := deploys+watches > 0 || slices.Contains(words, "--wait")
-	input, removeInput, err := p.input(ctx, words)
+	input, removeInput, err := p.input(ctx, c, words)
 	if err != nil {
 		return err
 	}

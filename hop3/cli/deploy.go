@@ -13,8 +13,9 @@ import (
 	"github.com/abilian/hop3/hop3/client"
 )
 
-// maxArchive is what fits into a request once it is in base64.
-const maxArchive = api.MaxBody/4*3 - 1<<20
+// askedSize is the size of an upload from which on the server is asked first
+// whether it takes that: it would say so only once it has come.
+const askedSize = 1 << 20
 
 // deploy packs a directory, sends it, and follows what the server does with
 // it.
@@ -45,11 +46,11 @@ func deploy(ctx context.Context, p *program, args []string) error {
 	if p.flags.dryRun {
 		return p.showPlan(app, o.dir, archive)
 	}
-	if archive.size > maxArchive {
-		return tooLarge(o.dir, archive)
-	}
 	c, err := p.connect()
 	if err != nil {
+		return err
+	}
+	if err := fits(ctx, c, o.dir, archive); err != nil {
 		return err
 	}
 	if p.flags.verbosity > 0 && !p.flags.json {
@@ -68,8 +69,25 @@ func deploy(ctx context.Context, p *program, args []string) error {
 	return p.showOrFollow(ctx, c, res)
 }
 
-func tooLarge(dir string, archive *packed) error {
-	return exitf(api.ExitUsage, "The files of %s are too many for an upload: %d MB packed, at most %d.\nName what is not needed in [build].ignore of hop3.toml, or push with git.", dir, archive.size>>20, int64(maxArchive)>>20)
+// fits returns an error when the server takes no upload of this size.
+func fits(ctx context.Context, c *client.Client, dir string, archive *packed) error {
+	most, err := mostOf(ctx, c, archive.size)
+	if err != nil || most == 0 {
+		return err
+	}
+	return exitf(api.ExitUsage, "The files of %s are too many for an upload: %s packed, at most %s.\nName what is not needed in [build].ignore of hop3.toml, or push with git; HOP3_MAX_ARCHIVE_SIZE of the server allows more.", dir, size(archive.size), size(most))
+}
+
+// mostOf returns how many bytes an upload may have, when this is more; else 0.
+func mostOf(ctx context.Context, c *client.Client, size int64) (int64, error) {
+	if size < askedSize {
+		return 0, nil
+	}
+	most, err := c.MaxUpload(ctx)
+	if err != nil || most == 0 || size <= most {
+		return 0, err
+	}
+	return most, nil
 }
 
 // deployFrom has the server fetch a repository, and deploy it.

@@ -27,7 +27,7 @@ func takesInput(words []string) (password, takes bool) {
 
 // input returns what goes with a command, nil for most. It is spooled, since a
 // request says how long it is. The returned function removes it.
-func (p *program) input(ctx context.Context, words []string) (*client.Archive, func(), error) {
+func (p *program) input(ctx context.Context, c *client.Client, words []string) (*client.Archive, func(), error) {
 	password, takes := takesInput(words)
 	if !takes {
 		return nil, func() {}, nil
@@ -47,7 +47,7 @@ func (p *program) input(ctx context.Context, words []string) (*client.Archive, f
 		return nil, nil, fmt.Errorf("keeping the input: %w", err)
 	}
 	remove := func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) } // a temporary file
-	size, err := io.Copy(file, p.In)
+	length, err := io.Copy(file, p.In)
 	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
 	}
@@ -55,9 +55,13 @@ func (p *program) input(ctx context.Context, words []string) (*client.Archive, f
 		remove()
 		return nil, nil, fmt.Errorf("reading the input: %w", err)
 	}
-	if size > maxArchive {
-		remove()
-		return nil, nil, exitf(api.ExitUsage, "The input is %d MB, more than the %d MB that one request can hold.", size>>20, int64(maxArchive)>>20)
+	most, err := mostOf(ctx, c, length)
+	if err == nil && most > 0 {
+		err = exitf(api.ExitUsage, "The input is %s, and the server takes %s at most: its HOP3_MAX_ARCHIVE_SIZE.", size(length), size(most))
 	}
-	return &client.Archive{Content: file, Size: size, Data: true}, remove, nil
+	if err != nil {
+		remove()
+		return nil, nil, err
+	}
+	return &client.Archive{Content: file, Size: length, Data: true}, remove, nil
 }

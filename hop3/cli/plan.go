@@ -27,11 +27,11 @@ func plan(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	defer archive.Close()
-	if archive.size > maxArchive {
-		return tooLarge(o.dir, archive)
-	}
 	c, err := p.connect()
 	if err != nil {
+		return err
+	}
+	if err := fits(ctx, c, o.dir, archive); err != nil {
 		return err
 	}
 	if _, err := archive.Seek(0, io.SeekStart); err != nil {

@@ -27,6 +27,9 @@ const readTimeout = 300 * time.Second
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 256 << 20
 
+// maxVersion bounds what is read of GET /version.
+const maxVersion = 64 << 10
+
 // Config says which server, and who calls.
 type Config struct {
 	URL      string // http:// or https://, with a path before /rpc or without
@@ -126,6 +129,27 @@ func (c *Client) Call(ctx context.Context, args []string, extra api.Extra, archi
 	}
 	defer resp.Body.Close()
 	return decode(resp)
+}
+
+// MaxUpload returns how many bytes an upload to the server may have, 0 when the
+// server does not say.
+func (c *Client) MaxUpload(ctx context.Context) (int64, error) {
+	req, err := c.request(ctx, http.MethodGet, "/version", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, unreachable(c.base, err)
+	}
+	defer resp.Body.Close()
+	var said struct {
+		MaxBody int64 `json:"max_body"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxVersion)).Decode(&said); err != nil {
+		return 0, nil // another server, or something before it: the upload will tell
+	}
+	return api.UploadIn(said.MaxBody), nil
 }
 
 func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {

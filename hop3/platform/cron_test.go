@@ -1,7 +1,6 @@
 package platform
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -342,120 +341,6 @@ func TestCron_WhatWasEndedIsNoEvent(t *testing.T) {
 	}
 }
 
-func TestCron_OnlyRunningAppsRun(t *testing.T) {
-	w := newCronWorld(t, "cron: * * * * * x\n")
-	ctx := t.Context()
-	w.turns("2026-03-04 05:07:00")
-	w.begins("cron.1")
-	// A stop ends what runs.
-	if err := w.StopApp(ctx, alice, "blog", w.out); err != nil {
-		t.Fatal(err)
-	}
-	w.none()
-	w.wantHistory("cron.1 05:07 v1 the app was stopped")
-	w.turns("2026-03-04 05:08:00")
-	w.none()
-	if err := w.StartApp(ctx, alice, "blog", w.out); err != nil {
-		t.Fatal(err)
-	}
-	w.turns("2026-03-04 05:09:00")
-	w.begins("cron.1")[0].exit <- 0
-	w.none()
-	for _, state := range []hop3.State{hop3.StateFailed, hop3.StateRunning} {
-		runs := state == hop3.StateRunning
-		_, err := w.Store.UpdateApp(ctx, "blog", func(a *hop3.App) error {
-			a.SetState(state, "")
-			a.Asleep = runs // sleeping apps run too, and sleep on
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		starts := w.runtime.starts
-		w.turns(w.now().Add(time.Minute).Format(time.DateTime))
-		if runs {
-			w.begins("cron.1")[0].exit <- 0
-		}
-		w.none()
-		if app := w.app(); app.Asleep != runs || w.runtime.starts != starts {
-			t.Errorf("%s: the app was woken", state)
-		}
-	}
-	// Destroying ends them too.
-	w.turns(w.now().Add(time.Minute).Format(time.DateTime))
-	w.begins("cron.1")
-	if err := w.DestroyApp(ctx, alice, "blog", w.out); err != nil {
-		t.Fatal(err)
-	}
-	w.turns(w.now().Add(time.Minute).Format(time.DateTime))
-	w.none()
-	if _, err := os.Stat(w.appDir("blog")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the app's directory: %v", err)
-	}
-}
-
-// TestCron_ADeployInBetween: the run goes on with the files of its release,
-// and the next one is the new release's.
-func TestCron_ADeployInBetween(t *testing.T) {
-	w := newCronWorld(t, "cron: * * * * * old\n")
-	w.turns("2026-03-04 05:07:00")
-	old := w.begins("cron.1")[0]
-	for range 4 { // more than are kept
-		w.deploys("cron: * * * * * new\n")
-	}
-	// Of another old release the files go, once nothing of it runs any more.
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if err := w.pruneLocked(t.Context(), "blog"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(w.releaseDir("blog", 2)); err != nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the files of another old release are still there: nothing was pruned")
-		}
-	}
-	if _, err := os.Stat(filepath.Join(old.launch.Dir, "version")); err != nil {
-		t.Errorf("the files of a run under way: %v", err)
-	}
-	old.exit <- 0
-	w.none()
-	w.turns("2026-03-04 05:08:00")
-	r := w.begins("cron.1")[0]
-	if r.cmd.Shell != "new" || r.launch.ID.Number != 5 {
-		t.Errorf("the next run is %+v of %v", r.cmd, r.launch.ID)
-	}
-	r.exit <- 0
-	w.none()
-	if err := w.pruneLocked(t.Context(), "blog"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(old.launch.Dir); err == nil {
-		t.Error("the files are still there after the run")
-	}
-}
-
-func TestCron_TheServerEnds(t *testing.T) {
-	w := newCronWorld(t, "cron: * * * * * x\n")
-	w.turns("2026-03-04 05:07:00")
-	w.begins("cron.1")
-	if err := w.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	w.wantHistory("cron.1 05:07 v1 the server ended")
-	if _, err := w.RunCron(t.Context(), alice, "blog", "cron.1", io.Discard); hop3.CodeOf(err) != hop3.CodeUnavailable {
-		t.Errorf("a run during the end: %v", err)
-	}
-	// A crash: nobody has written the end down.
-	if _, err := w.Store.NewCronRun(t.Context(), hop3.CronRun{App: "blog", Entry: "cron.1", Release: 1, StartedAt: w.now()}); err != nil {
-		t.Fatal(err)
-	}
-	w.reboot()
-	w.at("2026-03-04 05:59:00") // what was due meanwhile is not made up for
-	w.beginCron()
-	w.wantHistory("cron.1 asked v1 the server ended", "cron.1 05:07 v1 the server ended")
-}
-
 // TestCron_TheSchedulerRuns on the real clock, shifted to a minute's end.
 func TestCron_TheSchedulerRuns(t *testing.T) {
 	w := newCronWorld(t, "cron: 7 5 4 3 * x\n")
@@ -463,79 +348,6 @@ func TestCron_TheSchedulerRuns(t *testing.T) {
 	w.clock = func() time.Time { return time.Now().Add(shift) }
 	w.beginCron()
 	w.begins("cron.1")[0].exit <- 0
-}
-
-func TestCron_APersonRunsAnEntry(t *testing.T) {
-	w := newCronWorld(t, "cron: 0 0 1 1 * yearly\n")
-	ctx := t.Context()
-	w.runtime.run = func(_ context.Context, _ hop3.Launch, cmd hop3.OneOff) (int, error) {
-		_, _ = io.WriteString(cmd.Stdout, "one\n\x1b]0;title\atwo\n")
-		_, _ = cmd.Stderr.Write(bytes.Repeat([]byte("0123456789abcde\n"), 1<<17)) // 2 MiB
-		_, _ = io.WriteString(cmd.Stdout, "last")
-		return 7, nil
-	}
-	var out strings.Builder
-	run, err := w.RunCron(ctx, alice, "blog", "cron.1", &out)
-	if err != nil || run.Exit != 7 || run.EndedAt.IsZero() || run.LogFile == "" {
-		t.Fatalf("%+v, %v", run, err)
-	}
-	if !strings.HasPrefix(out.String(), "one\n") || !strings.HasSuffix(out.String(), "\nlast") || out.Len() < 2<<20 {
-		t.Errorf("%d bytes came out", out.Len())
-	}
-	var lines []string
-	if _, err := w.CronLog(ctx, alice, "blog", run.ID, func(line string) error { lines = append(lines, line); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	text := strings.Join(lines, "\n")
-	if !strings.HasPrefix(text, "one\ntwo\n") || !strings.HasSuffix(text, "\nlast") || !strings.Contains(text, "bytes are left out here") {
-		t.Errorf("the log is %.40q … %q", text, text[max(0, len(text)-40):])
-	}
-	if info, err := os.Stat(filepath.Join(w.logDir("blog"), "cron", run.LogFile)); err != nil || info.Size() > 1<<20+100 {
-		t.Errorf("the log's file: %v, %v", info, err)
-	}
-	if _, err := w.RunCron(ctx, alice, "blog", "cron.2", io.Discard); err == nil || err.Error() != "App 'blog' has no cron entry 'cron.2'.\nIt has: cron.1." {
-		t.Errorf("an entry that is not there: %v", err)
-	}
-	entries, err := w.CronEntries(ctx, alice, "blog")
-	if err != nil || len(entries) != 1 || entries[0].Last.Exit != 7 || entries[0].Zone != "UTC" || entries[0].Next.Format(time.DateTime) != "2027-01-01 00:00:00" {
-		t.Errorf("the entries are %+v, %v", entries, err)
-	}
-
-	// Old runs go, and their logs with them.
-	w.runtime.run = nil
-	for range cronKept {
-		if _, err := w.RunCron(ctx, alice, "blog", "cron.1", io.Discard); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if left, _ := os.ReadDir(filepath.Join(w.logDir("blog"), "cron")); len(left) != cronKept || len(w.history()) != cronKept {
-		t.Errorf("%d logs and %d runs are kept", len(left), len(w.history()))
-	}
-	if _, err := w.CronLog(ctx, alice, "blog", run.ID, nil); hop3.CodeOf(err) != hop3.CodeNotFound {
-		t.Errorf("the log of a forgotten run: %v", err)
-	}
-}
-
-func TestCron_WhoAskedForARunMayLeave(t *testing.T) {
-	w := newCronWorld(t, "cron: @yearly x\n")
-	ctx, leave := context.WithCancel(t.Context())
-	type answer struct {
-		run hop3.CronRun
-		err error
-	}
-	answers := make(chan answer)
-	go func() {
-		run, err := w.RunCron(ctx, alice, "blog", "cron.1", io.Discard)
-		answers <- answer{run, err}
-	}()
-	r := w.begins("cron.1")[0]
-	leave()
-	if a := <-answers; a.err != nil || a.run.ID == 0 || !a.run.EndedAt.IsZero() {
-		t.Errorf("%+v, %v", a.run, a.err)
-	}
-	r.exit <- 0
-	w.none()
-	w.wantHistory("cron.1 asked v1 exit 0")
 }
 
 func TestCron_TimeZones(t *testing.T) {

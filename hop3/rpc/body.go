@@ -21,7 +21,7 @@ const (
 )
 
 // maxRest bounds what is kept of a request in memory: all but the upload.
-const maxRest = 4 << 20
+const maxRest = api.MaxRest
 
 // request is a request as a server has it, with the upload in a file.
 type request struct {

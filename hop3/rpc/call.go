@@ -21,6 +21,9 @@ import (
 // Strangers may send enough for a password, not an archive.
 const maxStrangerBody = 1 << 20
 
+// minDrained is how much of a request that is refused is read at least.
+const minDrained = 400 << 20
+
 // defaultID answers requests without an id, unknownID those whose id could not
 // be read (JSON-RPC 2.0, section 5).
 var defaultID, unknownID = json.RawMessage("1"), json.RawMessage("null")
@@ -36,11 +39,11 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, r, defaultID, nil, err)
 		return
 	}
-	limit := int64(api.MaxBody)
+	limit := h.maxBody()
 	if who.user == nil {
 		limit = maxStrangerBody
 	}
-	defer drain(r.Body)
+	defer drain(r.Body, limit)
 	req, err := readRequest(r.Body, limit, h.Uploads)
 	if hop3.CodeOf(err) == codeTooLarge && who.user == nil {
 		err = hop3.Errorf(hop3.CodeUnauthorized, "Authentication required. Use 'hop3 auth login' to authenticate.")
@@ -102,9 +105,13 @@ func (h *Handler) run(ctx context.Context, req command.Request) (items []api.Ite
 
 // drain reads what is left of a body: a client that still sends does not see
 // an answer.
-func drain(body io.Reader) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(body, 2*api.MaxBody)) // what fails here, the client knows already
+func drain(body io.Reader, limit int64) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, max(2*limit, minDrained))) // what fails here, the client knows already
 }
+
+// maxBody is the size of the largest request: one with the largest archive. Of
+// that, only what is around the archive is ever in memory.
+func (h *Handler) maxBody() int64 { return api.BodyFor(h.Uploads.Limits.MaxSize()) }
 
 // answer writes the items, or the error.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, items []api.Item, err error) {

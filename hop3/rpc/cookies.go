@@ -18,16 +18,28 @@ const attemptCookie = "hop3_sign_on"
 // page of somebody else's. The apps are neighbours: their pages are of the same
 // site as ours, so that SameSite does not keep their requests away, and they
 // can set a cookie of our name beside ours.
-func cookieToken(r *http.Request) string {
+func (h *Handler) cookieToken(r *http.Request) string {
 	if changes := r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header.Get("Upgrade") != ""; changes && !sameOrigin(r) {
 		return ""
 	}
-	return onlyCookie(r, cookieName)
+	return h.onlyCookie(r, cookieName)
+}
+
+// ownCookie is what a browser calls a cookie of ours. Where it comes by HTTPS,
+// the prefix has it refuse one that another host has set for the whole domain
+// (RFC 6265bis, section 4.1.3.2): an app, our neighbour, could log its visitors
+// in here as its own owner, who would then link their identity to that account,
+// or let their command line in as it.
+func (h *Handler) ownCookie(r *http.Request, name string) string {
+	if h.encrypted(r) {
+		return "__Host-" + name
+	}
+	return name
 }
 
 // onlyCookie returns the value of a cookie, "" when there is none, or several.
-func onlyCookie(r *http.Request, name string) string {
-	found := r.CookiesNamed(name)
+func (h *Handler) onlyCookie(r *http.Request, name string) string {
+	found := r.CookiesNamed(h.ownCookie(r, name))
 	if len(found) != 1 {
 		return ""
 	}
@@ -70,9 +82,9 @@ func atHome(r *http.Request) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
 }
 
-func (h *Handler) setCookie(w http.ResponseWriter, r *http.Request, name, value, path string, expires time.Time) {
+func (h *Handler) setCookie(w http.ResponseWriter, r *http.Request, name, value string, expires time.Time) {
 	c := &http.Cookie{
-		Name: name, Value: value, Path: path, Expires: expires,
+		Name: h.ownCookie(r, name), Value: value, Path: "/", Expires: expires,
 		HttpOnly: true, Secure: h.encrypted(r), SameSite: http.SameSiteLaxMode,
 	}
 	if value == "" {

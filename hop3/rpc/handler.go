@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/abilian/hop3/hop3"
-	"github.com/abilian/hop3/hop3/api"
 	"github.com/abilian/hop3/hop3/archive"
 	"github.com/abilian/hop3/hop3/command"
 	"github.com/abilian/hop3/hop3/console"
@@ -80,7 +79,7 @@ func (h *Handler) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *Handler) version(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]any{"version": h.Version, "max_body": api.MaxBody})
+	writeJSON(w, http.StatusOK, map[string]any{"version": h.Version, "max_body": h.maxBody()})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

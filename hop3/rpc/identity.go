@@ -27,7 +27,7 @@ func (id identity) actor() platform.Actor { return command.ActorOf(*id.user, id.
 // stranger; the error is another one, of the server.
 func (h *Handler) identify(r *http.Request) (identity, error) {
 	id := identity{source: source(r), address: address(r)}
-	text := bearer(r)
+	text := h.bearer(r)
 	if text == "" {
 		id.user = h.Host
 		return id, nil
@@ -65,11 +65,11 @@ func (h *Handler) users(next func(http.ResponseWriter, *http.Request, identity))
 }
 
 // bearer returns the token of a request: the header's, else the cookie's.
-func bearer(r *http.Request) string {
+func (h *Handler) bearer(r *http.Request) string {
 	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "bearer") {
 		return strings.TrimSpace(token)
 	}
-	return cookieToken(r)
+	return h.cookieToken(r)
 }
 
 // address returns where a request comes from.

@@ -151,7 +151,7 @@ func (h *Handler) signedIn(w http.ResponseWriter, r *http.Request, in platform.S
 			h.showError(w, r, err)
 			return
 		}
-		h.setCookie(w, r, cookieName, in.Token, "/", token.Expires)
+		h.setCookie(w, r, cookieName, in.Token, token.Expires)
 		http.Redirect(w, r, nextPage(in.Next), http.StatusSeeOther)
 	}
 }
@@ -190,7 +190,7 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request) {
 		h.showError(w, r, err)
 		return
 	}
-	h.setCookie(w, r, cookieName, "", "/", time.Time{})
+	h.setCookie(w, r, cookieName, "", time.Time{})
 	http.Redirect(w, r, loginPath, http.StatusSeeOther)
 }
 

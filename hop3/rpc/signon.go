@@ -37,7 +37,7 @@ func (h *Handler) beginLink(w http.ResponseWriter, r *http.Request, id identity)
 // keepAttempt has the browser keep what it has to bring back. A redirect from
 // the provider brings it: SameSite=Lax lets that.
 func (h *Handler) keepAttempt(w http.ResponseWriter, r *http.Request, sealed string) {
-	h.setCookie(w, r, attemptCookie, sealed, signOnPath, time.Now().Add(10*time.Minute))
+	h.setCookie(w, r, attemptCookie, sealed, time.Now().Add(10*time.Minute))
 }
 
 // finishSignOn is where the provider sends the browser back to.
@@ -53,10 +53,10 @@ func (h *Handler) finishSignOn(w http.ResponseWriter, r *http.Request) {
 		who.Source = id.address
 	}
 	query := r.URL.Query()
-	in, err := h.Platform.FinishSignOn(r.Context(), who, source(r), onlyCookie(r, attemptCookie), hop3.SignOnAnswer{
+	in, err := h.Platform.FinishSignOn(r.Context(), who, source(r), h.onlyCookie(r, attemptCookie), hop3.SignOnAnswer{
 		State: query.Get("state"), Code: query.Get("code"), Issuer: query.Get("iss"), Error: query.Get("error"),
 	})
-	h.setCookie(w, r, attemptCookie, "", signOnPath, time.Time{})
+	h.setCookie(w, r, attemptCookie, "", time.Time{})
 	if err == nil && in.Token == "" && in.Link == "" { // linked
 		http.Redirect(w, r, nextPage(in.Next), http.StatusSeeOther)
 		return
