@@ -55,3 +55,11 @@ func (s *Store) partial(b hop3.Backup) string {
 	final := s.path(b)
 	return filepath.Join(filepath.Dir(final), partialPrefix+b.ID)
 }
+
+// Forget removes all that has come of an app.
+func (s *Store) Forget(app string) error {
+	if err := hop3.ValidateAppName(app); err != nil {
+		return err
+	}
+	return remove(filepath.Join(s.dir, movingDir, app))
+}

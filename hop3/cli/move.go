@@ -20,7 +20,7 @@ func (p *program) placeMoved(words []string) []string {
 	if n == 0 || p.flags.app != "" {
 		return words
 	}
-	if slices.Contains(words, "--cancel") {
+	if slices.Contains(words, "--cancel") || slices.Contains(words, "--take-back") {
 		others["app move"] = 0
 	}
 	if len(words) > n && !strings.HasPrefix(words[n], "-") && positionals(words[n:]) > others[name] {
@@ -45,7 +45,7 @@ func (p *program) fillInMove(ctx context.Context, words []string) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(args, "--cancel") || len(args) != 1 || strings.HasPrefix(args[0], "-") {
+	if slices.Contains(args, "--cancel") || slices.Contains(args, "--take-back") || len(args) != 1 || strings.HasPrefix(args[0], "-") {
 		return words, nil // the server says what is wrong, if anything is
 	}
 	server := args[0]

@@ -15,6 +15,7 @@ func moveCommands() []Command {
 		{Name: "app move", Summary: "Move an app to another server while it serves", Usage: "SERVER SECRET", Who: Deployer, App: NeedsApp, Max: 2, Run: appMove, Flags: []Flag{
 			{Name: "max-hold", Value: "DURATION", Help: "how long its requests may wait at the switch (1m)"},
 			cancel,
+			{Name: "take-back", Help: "run it here again, as it was: when the other server is lost"},
 		}},
 		{Name: "app receive", Summary: "Let another server move an app here", Who: Creator, App: NeedsApp, Run: appReceive, Flags: []Flag{
 			{Name: "cancel", Help: "let it come no more, and remove what has come of it"},
@@ -28,6 +29,13 @@ func appMove(ctx context.Context, c *Call) ([]api.Item, error) {
 			return nil, err
 		}
 		return []api.Item{api.Text("The move of '%s' ends.", c.App), api.Summary("canceled the move of %s.", c.App)}, nil
+	}
+	if c.Has("take-back") {
+		var out lines
+		if err := c.Platform.TakeBack(ctx, c.Actor(), c.App, &out); err != nil {
+			return nil, out.failed(err)
+		}
+		return append(out.items(), api.Text("'%s' runs here.", c.App), api.Summary("took %s back.", c.App)), nil
 	}
 	req := platform.MoveRequest{App: c.App}
 	if len(c.Args) != 2 {

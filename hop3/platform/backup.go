@@ -47,6 +47,8 @@ type Backups interface {
 	// gives the copy to read once it is whole.
 	Receive(ctx context.Context, b hop3.Backup, name string, content io.Reader) error
 	Received(ctx context.Context, b hop3.Backup) (hop3.BackupReader, error)
+	// Forget removes all that has come of an app from another server.
+	Forget(app string) error
 	// Scratch makes an empty directory for the proof of a backup, RemoveScratch
 	// removes it.
 	Scratch(id string) (string, error)

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -251,6 +252,10 @@ func (m *moving) switchOver(ctx context.Context) (hop3.MoveAnswer, error) {
 	if err := p.saveMove(ctx, m.is); err != nil {
 		return hop3.MoveAnswer{}, errors.Join(err, p.resume(ctx, name))
 	}
+	// Nothing that looks after apps starts it again meanwhile.
+	if err := p.setState(ctx, name, hop3.StateStopped, ""); err != nil {
+		p.Logger.Error("storing that an app is stopped", zap.String("app", name), zap.Error(err))
+	}
 	answer, err := m.other.Finish(ctx, last, m.out)
 	if err != nil {
 		return m.undecided(ctx, err)
@@ -317,13 +322,15 @@ func (p *Platform) moved(ctx context.Context, is hop3.Move, answer hop3.MoveAnsw
 	return p.restMoved(ctx, is, live)
 }
 
+// decidesWithin is how long requests are held for an answer.
+const decidesWithin = 30 * time.Second
+
 // undecided asks the other server until it says where the app is, for as long
 // as requests can be held; later tendMoves asks.
 func (m *moving) undecided(ctx context.Context, why error) (hop3.MoveAnswer, error) {
-	const patience = 30 * time.Second
 	p := m.p
 	p.Logger.Warn("the end of a move is not known", zap.String("app", m.app.Name), zap.String("server", m.req.Server), zap.Error(why))
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.moves.patience, decidesWithin))
 	defer cancel()
 	for {
 		answer, decided, err := p.decideLocked(ctx, m.is, m.other)
@@ -357,17 +364,58 @@ func (p *Platform) decideLocked(ctx context.Context, is hop3.Move, other OtherSe
 			return answer, false, err
 		}
 		return answer, true, p.moved(context.WithoutCancel(ctx), is, answer)
-	case hop3.CodeNotFound:
+	case hop3.CodeNotFound, hop3.CodeUnauthorized: // it knows of no such move, or of another one
 		err = nil
 	}
 	if err != nil {
 		return answer, false, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := p.endMove(ctx, is, moveEvent(ctx, hop3.EventMoveFailed, is, "'%s' did not move to %s, and is here", is.App, is.Server)); err != nil {
-		return answer, false, err
+	return answer, true, p.comeHere(ctx, is, moveEvent(ctx, hop3.EventMoveFailed, is, "'%s' did not move to %s, and is here", is.App, is.Server))
+}
+
+// comeHere ends a move and runs the app here. It is locked by lockRunning.
+func (p *Platform) comeHere(ctx context.Context, is hop3.Move, events ...hop3.Event) error {
+	if err := p.endMove(ctx, is, events...); err != nil {
+		return err
 	}
-	return answer, true, p.resume(ctx, is.App)
+	if p.Relays != nil {
+		p.Relays.Close(is.App)
+	}
+	app, err := p.Store.App(ctx, is.App)
+	if err != nil {
+		return err
+	}
+	live, err := p.Store.Release(ctx, is.App, app.Live)
+	if err != nil {
+		return err
+	}
+	return p.bringUp(ctx, live)
+}
+
+// TakeBack runs an app here that moved to a server which is lost, with what it
+// had here when it moved. Who asks for it knows that it does not run there.
+func (p *Platform) TakeBack(ctx context.Context, who Actor, name string, out hop3.Output) error {
+	if err := p.may(ctx, who, name, hop3.RoleDeployer); err != nil {
+		return err
+	}
+	unlock, err := p.lockAny(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	is, ok := p.moves.of(name, false)
+	if !ok || !is.Gone() {
+		return hop3.Errorf(hop3.CodeConflict, "'%s' has not moved.", name)
+	}
+	unlockRunning, err := p.lockRunning(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlockRunning()
+	ctx = context.WithoutCancel(asked(ctx, who))
+	say(out, "-----> Running '%s' here again, as it was at %s", name, is.StartedAt.UTC().Format(time.DateTime))
+	return p.comeHere(ctx, is, moveEvent(ctx, hop3.EventMoveFailed, is, "'%s' was taken back from %s, with what it had here", name, is.Server))
 }
 
 // decide is decideLocked for a move whose end was not known when it ended.

@@ -106,7 +106,7 @@ func (m *moveWorld) is(when, want string) string {
 	}
 	for _, w := range []*backupWorld{m.from, m.to} {
 		hidden, _ := filepath.Glob(filepath.Join(w.home, "apps", ".*"))
-		moving, _ := filepath.Glob(filepath.Join(w.home, "backups", "moving", "*", "*"))
+		moving, _ := filepath.Glob(filepath.Join(w.home, "backups", "moving", "*", ".*"))
 		if len(hidden)+len(moving) > 0 {
 			t.Errorf("%s: left are %v %v", when, hidden, moving)
 		}
@@ -395,5 +395,55 @@ func TestMove_AHoldThatWouldBeTooLong(t *testing.T) {
 	}
 	if m.is("refused", whole) != "here" {
 		t.Error("it is gone")
+	}
+}
+
+// As long as nobody knows where the app is, nothing runs it here; then it is
+// where it is, or is taken back.
+func TestMove_NobodyKnowsWhereItIs(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		t.Run(fmt.Sprintf("taken back %v", back), func(t *testing.T) {
+			t.Parallel()
+			m := newMoveWorld(t)
+			lost := hop3.Errorf(hop3.CodeUnavailable, "the network says no")
+			m.between = func() { m.fail["finish"], m.fail["abandon"], m.fail["status"] = lost, lost, lost }
+			m.from.moves.patience = time.Millisecond
+			if err := m.move(); hop3.CodeOf(err) != hop3.CodeUnavailable || !strings.Contains(err.Error(), "does not say whether 'blog' runs there") {
+				t.Fatalf("it says %v", err)
+			}
+			for _, restarted := range []bool{false, true} {
+				if restarted {
+					m.from.start()
+					m.connect()
+				}
+				m.from.must(m.from.repair(t.Context()))
+				for _, is := range m.from.moves.all() {
+					m.from.tendMove(t.Context(), is)
+				}
+				m.from.settled()
+				if len(m.from.runtime.running) > 0 || len(m.from.proxy.route("blog").Upstreams) > 0 {
+					t.Errorf("restarted %v: it runs here: %v", restarted, m.from.runtime.running)
+				}
+				if err := m.from.StartApp(t.Context(), alice, "blog", m.from.out); hop3.CodeOf(err) != hop3.CodeConflict {
+					t.Errorf("it is started: %v", err)
+				}
+			}
+			clear(m.fail)
+			if back {
+				m.from.must(m.from.TakeBack(t.Context(), alice, "blog", m.from.out))
+				m.from.must(m.to.abandonHere(t.Context(), "blog"))
+			} else {
+				for _, is := range m.from.moves.all() {
+					m.from.tendMove(t.Context(), is)
+				}
+			}
+			want := whole // nothing was written
+			if m.is("in the end", want) != "here" {
+				t.Error("it is gone")
+			}
+			if err := m.from.TakeBack(t.Context(), alice, "blog", m.from.out); hop3.CodeOf(err) != hop3.CodeConflict {
+				t.Errorf("it is taken back once more: %v", err)
+			}
+		})
 	}
 }

@@ -87,7 +87,7 @@ func (p *Platform) abandonHere(ctx context.Context, name string) error {
 		return hop3.Errorf(hop3.CodeConflict, "'%s' has come: it runs here.", name)
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := p.removeArrived(ctx, m); err != nil {
+	if err := errors.Join(p.removeArrived(ctx, m), p.Backups.Forget(name)); err != nil {
 		return fmt.Errorf("removing what had come of '%s': %w", name, err)
 	}
 	return p.endMove(ctx, m, moveEvent(ctx, hop3.EventMoveFailed, m, "the move of '%s' to this server was abandoned", name))

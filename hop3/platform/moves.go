@@ -65,6 +65,8 @@ type moves struct {
 	known   map[moveKey]hop3.Move
 	cancels map[string]context.CancelCauseFunc // of moves under way, by app
 	names   time.Time                          // when it was last looked where names point
+	// patience is decidesWithin, replaced by tests; 0 is that.
+	patience time.Duration
 }
 
 type moveKey struct {
@@ -171,7 +173,7 @@ func (p *Platform) here(app string) error {
 	if m, ok := p.moves.of(app, false); ok && m.Gone() {
 		if m.State == hop3.MoveSwitching {
 			return hop3.Errorf(hop3.CodeConflict, "'%s' is moving to %s, which does not answer: only it knows whether '%s' runs there.", app, m.Server, app).
-				WithHint("It goes on by itself once %s answers.", m.Server)
+				WithHint("It goes on by itself once %s answers. If that is lost for good, `hop3 app move %s --take-back` runs it here.", m.Server, app)
 		}
 		return hop3.Errorf(hop3.CodeConflict, "'%s' has moved to %s: this server only passes its requests on.", app, m.Server).
 			WithHint("Change it there. `hop3 app destroy %s` removes what is left of it here, once its names point there.", app)
@@ -219,7 +221,7 @@ func (p *Platform) Relayed(secret string) bool {
 func (p *Platform) restMoved(ctx context.Context, m hop3.Move, live hop3.Release) error {
 	p.running.forget(m.App)
 	if m.State != hop3.MoveDone {
-		return p.rest(ctx, live, hop3.RouteStopped)
+		return errors.Join(p.rest(ctx, live, hop3.RouteStopped), p.setState(ctx, m.App, hop3.StateStopped, ""))
 	}
 	if p.Relays == nil {
 		return errors.Join(p.rest(ctx, live, hop3.RouteStopped), p.setState(ctx, m.App, hop3.StateStopped, ""))
