@@ -108,7 +108,7 @@ func TestMove(t *testing.T) {
 
 	load := startCounting(t, from)
 	load.wait(20)
-	must(from, "'counter' is on "+address, "app", "move", "counter", "b")
+	t.Log(must(from, "'counter' is on "+address, "app", "move", "counter", "b"))
 	load.wait(20)
 	counted := load.end()
 
