@@ -128,7 +128,11 @@ func (s *restoring) restore(ctx context.Context, req RestoreRequest, created boo
 		// What is undone is not left half because the client has gone.
 		return hop3.Release{}, errors.Join(err, p.undoRestore(context.WithoutCancel(ctx), s.note, s.out))
 	}
-	p.endRestore(context.WithoutCancel(ctx), s.note, p.backupEvent(ctx, hop3.EventBackupRestored, b, "'%s' was restored from the backup %s", s.app.Name, b.ID))
+	var events []hop3.Event
+	if !s.arrives { // what comes from another server is no backup that anybody knows
+		events = append(events, p.backupEvent(ctx, hop3.EventBackupRestored, b, "'%s' was restored from the backup %s", s.app.Name, b.ID))
+	}
+	p.endRestore(context.WithoutCancel(ctx), s.note, events...)
 	return release, nil
 }
 

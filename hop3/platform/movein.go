@@ -59,7 +59,7 @@ func (p *Platform) free(ctx context.Context, name string) error {
 	if err := p.here(name); err != nil {
 		return err
 	}
-	return hop3.Errorf(hop3.CodeConflict, "There is an app '%s' on this server.", name).WithHint("Destroy it first, or rename it.")
+	return hop3.Errorf(hop3.CodeConflict, "There is an app '%s' already on the server that it is to come to.", name).WithHint("`hop3 app destroy --app %s` there removes it, with its data.", name)
 }
 
 // CancelReceive lets an app come no more, and removes what was made for it. One
@@ -296,7 +296,7 @@ func (a *Arrival) Prepare(ctx context.Context, id string, out hop3.Output) (answ
 		created, err := p.ensureApp(ctx, who, a.app, hop3.Discard)
 		if err == nil && !created { // somebody else was faster
 			m.Created = false
-			err = errors.Join(hop3.Errorf(hop3.CodeConflict, "There is an app '%s' on this server.", a.app), p.saveMove(ctx, m))
+			err = errors.Join(hop3.Errorf(hop3.CodeConflict, "There is an app '%s' already on the server that it is to come to.", a.app), p.saveMove(ctx, m))
 		}
 		if err != nil {
 			return err

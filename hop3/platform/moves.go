@@ -176,7 +176,7 @@ func (p *Platform) here(app string) error {
 				WithHint("It goes on by itself once %s answers. If that is lost for good, `hop3 app move %s --take-back` runs it here.", m.Server, app)
 		}
 		return hop3.Errorf(hop3.CodeConflict, "'%s' has moved to %s: this server only passes its requests on.", app, m.Server).
-			WithHint("Change it there. `hop3 app destroy %s` removes what is left of it here, once its names point there.", app)
+			WithHint("Change it there. `hop3 app destroy --app %s` removes what is left of it here, once its names point there.", app)
 	}
 	if m, ok := p.moves.of(app, true); ok && m.Created && m.State != hop3.MoveDone {
 		return hop3.Errorf(hop3.CodeConflict, "'%s' is on its way here from another server.", app).
@@ -300,7 +300,7 @@ func (p *Platform) lookWhereNamesPoint(ctx context.Context, m hop3.Move) error {
 		return nil
 	}
 	m.Told = true
-	return p.saveMove(ctx, m, moveEvent(ctx, hop3.EventMoveNames, m, "all names of '%s' point to another machine: `hop3 app destroy %s` can remove what is left of it here", m.App, m.App))
+	return p.saveMove(ctx, m, moveEvent(ctx, hop3.EventMoveNames, m, "all names of '%s' point to another machine: `hop3 app destroy --app %s` can remove what is left of it here", m.App, m.App))
 }
 
 // ownNames are the hosts of an app that its users gave it: those under the
