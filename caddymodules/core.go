@@ -317,7 +317,6 @@ func (c *core) openRepos(ctx context.Context, home string) (*git.Repositories, e
 func (c *core) settings(box *sandbox.Sandbox) platform.Settings {
 	s := c.config
 	return platform.Settings{
-		Version:          Version,
 		Home:             s.Home,
 		BaseDomain:       s.BaseDomain,
 		ControlHost:      s.ControlHost(),

@@ -104,16 +104,13 @@ func (m Move) Gone() bool {
 
 // MoveOffer is what a server says of an app that it wants to move.
 type MoveOffer struct {
-	Version string   `json:"version"` // of its Hop3
-	Hosts   []string `json:"hosts"`   // of the app, without those under the server's own name
-	Addons  []string `json:"addons"`  // their types
-	Bytes   int64    `json:"bytes"`   // how much there is to copy, about
+	Hosts  []string `json:"hosts"`  // of the app, without those under the server's own name
+	Addons []string `json:"addons"` // their types
 }
 
 // MoveAnswer is what the other server says of an app that comes to it.
 type MoveAnswer struct {
 	State   MoveState `json:"state"`
-	Version string    `json:"version,omitempty"`
 	Release int       `json:"release,omitempty"`
 	Hosts   []string  `json:"hosts,omitempty"`
 	URLs    []string  `json:"urls,omitempty"`

@@ -42,12 +42,9 @@ func appMove(ctx context.Context, c *Call) ([]api.Item, error) {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "Where to? Give the other server's address, and what `hop3 app receive --app %s` says there.", c.App).
 			WithHint("With a context for the other server, `hop3 app move %s CONTEXT` asks it.", c.App)
 	}
-	var err error
-	if req.Server, err = platform.ServerAddress(c.Args[0]); err != nil {
-		return nil, err
-	}
-	req.Secret = c.Args[1]
+	req.Server, req.Secret = c.Args[0], c.Args[1]
 	if text := c.Value("max-hold"); text != "" {
+		var err error
 		if req.MaxHold, err = time.ParseDuration(text); err != nil || req.MaxHold <= 0 {
 			return nil, hop3.Errorf(hop3.CodeInvalid, "--max-hold wants a time like 30s or 2m, not %.40q", text)
 		}

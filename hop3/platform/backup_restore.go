@@ -21,10 +21,6 @@ type RestoreRequest struct {
 	Target string // the app; "" for that of the backup
 	Label  string // of the backup that is made of what the target has now
 	Out    hop3.Output
-
-	// arrives is of an app that comes from another server: nothing of it is
-	// started yet.
-	arrives bool
 }
 
 // RestoreBackup makes an app what a backup says. All of the backup is checked
@@ -87,13 +83,15 @@ type restoring struct {
 	stage string
 	// inPlace are the addons of the backup that are the app's own.
 	inPlace []hop3.BackupAddon
+	// arrives is of an app that comes from another server: nothing of it is
+	// started yet. placed and loading are told to that server.
 	arrives bool
 	placed  []hop3.MovedAddon
 	loading time.Duration // of what the addons hold
 }
 
 func (p *Platform) restoreLocked(ctx context.Context, who Actor, b hop3.Backup, r hop3.BackupReader, req RestoreRequest, created bool) (hop3.Release, error) {
-	s := &restoring{p: p, who: who, b: b, r: r, m: r.Metadata(), out: req.Out, stage: p.stageDir(req.Target), arrives: req.arrives}
+	s := &restoring{p: p, who: who, b: b, r: r, m: r.Metadata(), out: req.Out, stage: p.stageDir(req.Target)}
 	return s.restore(ctx, req, created)
 }
 

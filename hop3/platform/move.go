@@ -42,9 +42,13 @@ func (p *Platform) MoveApp(ctx context.Context, who Actor, req MoveRequest) (hop
 	if p.Servers == nil || p.Backups == nil {
 		return hop3.MoveAnswer{}, hop3.Errorf(hop3.CodeUnavailable, "This server moves no apps.")
 	}
+	req.Server = strings.TrimRight(req.Server, "/")
 	other, err := p.Servers.Server(req.Server, req.App, req.Secret)
 	if err != nil {
 		return hop3.MoveAnswer{}, err
+	}
+	if strings.HasPrefix(req.Server, "http:") && !who.Admin {
+		return hop3.MoveAnswer{}, hop3.Errorf(hop3.CodeForbidden, "Only an administrator moves an app to another server on this machine: what listens here is not everybody's to ask.")
 	}
 	ctx, cancel := p.interruptible(asked(ctx, who))
 	defer cancel()
@@ -191,7 +195,7 @@ func (p *Platform) abandonThere(ctx context.Context, m hop3.Move) {
 }
 
 func (m *moving) offer(ctx context.Context) (hop3.MoveOffer, error) {
-	o := hop3.MoveOffer{Version: m.p.Settings.Version, Hosts: m.p.ownNames(m.live.Hosts)}
+	o := hop3.MoveOffer{Hosts: m.p.ownNames(m.live.Hosts)}
 	list, err := m.p.Store.AttachmentsOf(ctx, m.app.Name)
 	for _, at := range list {
 		if !slices.Contains(o.Addons, at.Type) {
@@ -290,11 +294,7 @@ func (m *moving) stop(ctx context.Context) error {
 // resume brings an app that was held back to what the database says of it. It
 // is locked by lockRunning.
 func (p *Platform) resume(ctx context.Context, name string) error {
-	app, err := p.Store.App(ctx, name)
-	if err != nil {
-		return err
-	}
-	live, err := p.Store.Release(ctx, name, app.Live)
+	app, live, err := p.liveOf(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -311,11 +311,7 @@ func (p *Platform) moved(ctx context.Context, is hop3.Move, answer hop3.MoveAnsw
 	if err := p.saveMove(ctx, is, moveEvent(ctx, hop3.EventMoveDone, is, "'%s' has moved to %s", is.App, is.Server)); err != nil {
 		return err
 	}
-	app, err := p.Store.App(ctx, is.App)
-	if err != nil {
-		return err
-	}
-	live, err := p.Store.Release(ctx, is.App, app.Live)
+	_, live, err := p.liveOf(ctx, is.App)
 	if err != nil {
 		return err
 	}
@@ -382,11 +378,7 @@ func (p *Platform) comeHere(ctx context.Context, is hop3.Move, events ...hop3.Ev
 	if p.Relays != nil {
 		p.Relays.Close(is.App)
 	}
-	app, err := p.Store.App(ctx, is.App)
-	if err != nil {
-		return err
-	}
-	live, err := p.Store.Release(ctx, is.App, app.Live)
+	_, live, err := p.liveOf(ctx, is.App)
 	if err != nil {
 		return err
 	}
@@ -442,10 +434,4 @@ func (p *Platform) decide(ctx context.Context, name string) error {
 	defer cancel()
 	_, _, err = p.decideLocked(ctx, is, other)
 	return err
-}
-
-// ServerAddress returns an address of another server as it is used, or a
-// CodeInvalid error.
-func ServerAddress(text string) (string, error) {
-	return strings.TrimRight(text, "/"), hop3.ValidateServerAddress(text)
 }

@@ -120,6 +120,10 @@ func (m *moveWorld) is(when, want string) string {
 func TestMove(t *testing.T) {
 	t.Parallel()
 	m := newMoveWorld(t)
+	_, err := m.from.MoveApp(t.Context(), alice, MoveRequest{App: "blog", Server: "http://127.0.0.1:1", Secret: m.secret, Out: m.from.out})
+	if hop3.CodeOf(err) != hop3.CodeForbidden {
+		t.Errorf("what listens on this machine is everybody's to ask: %v", err)
+	}
 	m.from.must(m.move())
 	if m.is("moved", written) != "there" {
 		t.Error("it is where it was")

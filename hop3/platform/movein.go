@@ -177,43 +177,41 @@ func (a *Arrival) actor(ctx context.Context, m hop3.Move) (Actor, error) {
 	return who, nil
 }
 
-// in locks the app and returns its move, which must be in one of these states.
-func (a *Arrival) in(ctx context.Context, states ...hop3.MoveState) (hop3.Move, func(), error) {
-	unlock, err := a.p.lockAny(ctx, a.app)
-	if err != nil {
-		return hop3.Move{}, nil, err
+// in locks the app and returns its move, which must be in one of these states,
+// and who let it come.
+func (a *Arrival) in(ctx context.Context, states ...hop3.MoveState) (m hop3.Move, who Actor, unlock func(), err error) {
+	if unlock, err = a.p.lockAny(ctx, a.app); err != nil {
+		return m, who, nil, err
 	}
 	m, ok := a.p.moves.of(a.app, true)
-	for _, s := range states {
-		if ok && m.State == s {
-			return m, unlock, nil
-		}
+	switch {
+	case !ok:
+		err = hop3.Errorf(hop3.CodeNotFound, "No app '%s' is to come to this server any more.", a.app)
+	case !slices.Contains(states, m.State):
+		err = hop3.Errorf(hop3.CodeConflict, "The move of '%s' is %s: it cannot do that now.", a.app, m.State)
+	default:
+		who, err = a.actor(ctx, m)
 	}
-	unlock()
-	if !ok {
-		return m, nil, hop3.Errorf(hop3.CodeNotFound, "No app '%s' is to come to this server any more.", a.app)
+	if err != nil {
+		unlock()
+		return m, who, nil, err
 	}
-	return m, nil, hop3.Errorf(hop3.CodeConflict, "The move of '%s' is %s: it cannot do that now.", a.app, m.State)
+	return m, who, unlock, nil
 }
 
 // Offer looks whether the app can come: its name and its hosts are free, and
 // there are addons of its types.
 func (a *Arrival) Offer(ctx context.Context, o hop3.MoveOffer) (hop3.MoveAnswer, error) {
 	p := a.p
-	m, unlock, err := a.in(ctx, hop3.MoveExpected, hop3.MoveCopying)
+	m, who, unlock, err := a.in(ctx, hop3.MoveExpected, hop3.MoveCopying)
 	if err != nil {
 		return hop3.MoveAnswer{}, err
 	}
 	defer unlock()
-	who, err := a.actor(ctx, m)
-	if err == nil {
-		err = errors.Join(p.AuthorizeCreate(ctx, who, a.app), p.free(ctx, a.app))
-	}
-	if err != nil {
+	if err := errors.Join(p.AuthorizeCreate(ctx, who, a.app), p.free(ctx, a.app)); err != nil {
 		return hop3.MoveAnswer{}, err
 	}
-	var problems error
-	problems = errors.Join(p.checkHosts(o.Hosts), p.checkClaims(ctx, a.app, o.Hosts))
+	problems := errors.Join(p.checkHosts(o.Hosts), p.checkClaims(ctx, a.app, o.Hosts))
 	for _, kind := range o.Addons {
 		_, err := p.provider(kind)
 		problems = errors.Join(problems, err)
@@ -230,7 +228,7 @@ func (a *Arrival) Offer(ctx context.Context, o hop3.MoveOffer) (hop3.MoveAnswer,
 
 func (p *Platform) answerOf(m hop3.Move, r hop3.Release) hop3.MoveAnswer {
 	a := hop3.MoveAnswer{
-		State: m.State, Version: p.Settings.Version, Release: r.Number, Hosts: r.Hosts, URLs: p.urls(r.Hosts),
+		State: m.State, Release: r.Number, Hosts: r.Hosts, URLs: p.urls(r.Hosts),
 		HTTPPort: p.Settings.HTTPPort, HTTPSPort: p.Settings.HTTPSPort,
 	}
 	for port, name := range p.Settings.ServerPorts {
@@ -272,15 +270,11 @@ func (a *Arrival) received(ctx context.Context, id string, read func(hop3.Backup
 // started: it still runs where it comes from, with the same data.
 func (a *Arrival) Prepare(ctx context.Context, id string, out hop3.Output) (answer hop3.MoveAnswer, err error) {
 	p := a.p
-	m, unlock, err := a.in(ctx, hop3.MoveCopying)
+	m, who, unlock, err := a.in(ctx, hop3.MoveCopying)
 	if err != nil {
 		return hop3.MoveAnswer{}, err
 	}
 	defer unlock()
-	who, err := a.actor(ctx, m)
-	if err != nil {
-		return hop3.MoveAnswer{}, err
-	}
 	ctx, cancel := p.interruptible(asked(ctx, who))
 	defer cancel()
 	if err := p.free(ctx, a.app); err != nil {
@@ -324,15 +318,11 @@ func (a *Arrival) Prepare(ctx context.Context, id string, out hop3.Output) (answ
 // before. Nobody's leaving interrupts it.
 func (a *Arrival) Finish(ctx context.Context, id string, out hop3.Output) (hop3.MoveAnswer, error) {
 	p := a.p
-	m, unlock, err := a.in(ctx, hop3.MovePrepared)
+	m, who, unlock, err := a.in(ctx, hop3.MovePrepared)
 	if err != nil {
 		return hop3.MoveAnswer{}, err
 	}
 	defer unlock()
-	who, err := a.actor(ctx, m)
-	if err != nil {
-		return hop3.MoveAnswer{}, err
-	}
 	ctx, cancel := p.interruptible(asked(context.WithoutCancel(ctx), who))
 	defer cancel()
 	m.State = hop3.MoveSwitching
@@ -472,11 +462,7 @@ func (a *Arrival) Status(ctx context.Context) (hop3.MoveAnswer, error) {
 	if m.State != hop3.MoveDone {
 		return a.p.answerOf(m, hop3.Release{}), nil
 	}
-	app, err := a.p.Store.App(ctx, a.app)
-	if err != nil {
-		return hop3.MoveAnswer{}, err
-	}
-	live, err := a.p.Store.Release(ctx, a.app, app.Live)
+	_, live, err := a.p.liveOf(ctx, a.app)
 	return a.p.answerOf(m, live), err
 }
 

@@ -64,7 +64,7 @@ type moves struct {
 	mu      sync.RWMutex
 	known   map[moveKey]hop3.Move
 	cancels map[string]context.CancelCauseFunc // of moves under way, by app
-	names   time.Time                          // when it was last looked where names point
+	names   map[string]time.Time               // when it was last looked where those of an app point
 	// patience is decidesWithin, replaced by tests; 0 is that.
 	patience time.Duration
 }
@@ -273,19 +273,18 @@ func (p *Platform) tendMove(ctx context.Context, m hop3.Move) {
 // machine any more.
 func (p *Platform) lookWhereNamesPoint(ctx context.Context, m hop3.Move) error {
 	p.moves.mu.Lock()
-	due := p.now().Sub(p.moves.names) >= lookAtNames
+	due := p.now().Sub(p.moves.names[m.App]) >= lookAtNames
 	if due {
-		p.moves.names = p.now()
+		if p.moves.names == nil {
+			p.moves.names = map[string]time.Time{}
+		}
+		p.moves.names[m.App] = p.now()
 	}
 	p.moves.mu.Unlock()
 	if !due {
 		return nil
 	}
-	app, err := p.Store.App(ctx, m.App)
-	if err != nil {
-		return err
-	}
-	live, err := p.Store.Release(ctx, m.App, app.Live)
+	_, live, err := p.liveOf(ctx, m.App)
 	if err != nil {
 		return err
 	}
@@ -309,4 +308,14 @@ func (p *Platform) ownNames(hosts []string) []string {
 	return slices.DeleteFunc(slices.Clone(hosts), func(host string) bool {
 		return strings.HasSuffix(host, "."+p.Settings.BaseDomain)
 	})
+}
+
+// liveOf returns an app and its live release.
+func (p *Platform) liveOf(ctx context.Context, name string) (hop3.App, hop3.Release, error) {
+	app, err := p.Store.App(ctx, name)
+	if err != nil {
+		return app, hop3.Release{}, err
+	}
+	live, err := p.Store.Release(ctx, name, app.Live)
+	return app, live, err
 }

@@ -87,7 +87,6 @@ type Platform struct {
 
 // Settings are the server's settings that the verbs need.
 type Settings struct {
-	Version          string        // of this Hop3
 	Home             string        // the server's home directory
 	BaseDomain       string        // apps are <app>.<BaseDomain>
 	ControlHost      string        // the server's own name, which no app can have
