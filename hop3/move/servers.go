@@ -106,13 +106,14 @@ func (s *Server) unreachable(err error) error {
 
 // errorOf is an error as the other server had it.
 func errorOf(wire *api.Error) error {
-	code := hop3.CodeInternal
+	code, hint := hop3.CodeInternal, ""
 	if wire.Data != nil && wire.Data.Kind != "" {
-		code = hop3.Code(wire.Data.Kind)
+		code, hint = hop3.Code(wire.Data.Kind), wire.Data.Hint
 	}
-	err := hop3.Errorf(code, "%s", wire.Message)
-	if wire.Data != nil && wire.Data.Hint != "" {
-		err = err.WithHint("%s", wire.Data.Hint)
+	// The message has its hint in it.
+	err := hop3.Errorf(code, "%s", strings.TrimSuffix(wire.Message, "\n"+hint))
+	if hint != "" {
+		err = err.WithHint("%s", hint)
 	}
 	return err
 }

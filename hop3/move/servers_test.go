@@ -33,7 +33,7 @@ func other(t *testing.T, handler http.HandlerFunc) *Server {
 func TestWhatAnotherServerRefuses(t *testing.T) {
 	s := other(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusConflict)
-		_, _ = io.WriteString(w, `{"error":{"code":409,"message":"There is one.","data":{"kind":"conflict","hint":"Destroy it."}}}`)
+		_, _ = io.WriteString(w, `{"error":{"code":409,"message":"There is one.\nDestroy it.","data":{"kind":"conflict","hint":"Destroy it."}}}`)
 	})
 	_, err := s.Offer(t.Context(), hop3.MoveOffer{})
 	var said *hop3.Error
