@@ -23,6 +23,10 @@ type readings struct {
 // is no match for us.
 const mostDecodings = 4
 
+// mostReadings is how many readings of a path are looked at. Only who tries has
+// more.
+const mostReadings = 64
+
 // read reads a path as the client sent it, undecoded.
 func read(escaped string) readings {
 	r := readings{raw: escaped}
@@ -30,18 +34,26 @@ func read(escaped string) readings {
 		r.paths = []string{escaped}
 		return r
 	}
-	path := escaped
-	r.dubious = hasDots(path)
+	level := variants(escaped)
 	for range mostDecodings {
-		decoded := decode(path)
-		r.addVariants(decoded)
-		if decoded == path {
-			return r
+		var next []string
+		for _, path := range level {
+			r.dubious = r.dubious || hasDots(path)
+			for _, reading := range variants(decode(path)) {
+				if slices.Contains(r.paths, reading) {
+					continue
+				}
+				if len(r.paths) == mostReadings {
+					r.dubious = true
+					return r
+				}
+				r.paths, next = append(r.paths, reading), append(next, reading)
+			}
 		}
-		path = decoded
+		level = next
 	}
-	if decode(path) != path {
-		r.dubious = true
+	for _, path := range level {
+		r.dubious = r.dubious || hasDots(path) || decode(path) != path
 	}
 	return r
 }
@@ -69,23 +81,25 @@ func plain(path string) bool {
 	return strings.HasPrefix(path, "/")
 }
 
-func (r *readings) addVariants(path string) {
-	r.add(path)
-	turned := strings.ReplaceAll(path, `\`, "/")
-	r.add(turned)
-	if end := strings.IndexAny(turned, "?#\x00"); end >= 0 {
-		turned = turned[:end]
-		r.add(turned)
+// variants are what servers make of a path between two decodings, the path
+// itself first: some turn slashes, some end it at what ends a path, some join
+// segments and some cut parameters off them, with or without the others.
+func variants(path string) []string {
+	var all []string
+	add := func(path string) {
+		for _, variant := range []string{path, joined(path, false), joined(path, true)} {
+			if !slices.Contains(all, variant) {
+				all = append(all, variant)
+			}
+		}
 	}
-	r.dubious = r.dubious || hasDots(turned)
-	r.add(joined(turned, false))
-	r.add(joined(turned, true))
-}
-
-func (r *readings) add(path string) {
-	if !slices.Contains(r.paths, path) {
-		r.paths = append(r.paths, path)
+	for _, path := range []string{path, strings.ReplaceAll(path, `\`, "/")} {
+		add(path)
+		if end := strings.IndexAny(path, "?#\x00"); end >= 0 {
+			add(path[:end])
+		}
 	}
+	return all
 }
 
 // joined is a path without doubled slashes and, with trimmed, without the

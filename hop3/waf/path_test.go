@@ -18,7 +18,7 @@ func TestGatesAreNotEvaded(t *testing.T) {
 	for _, path := range []string{
 		"/admin", "/admin/", "/admin/x", "/ADMIN/x", "/%61dmin", "/%2561dmin", "/%252561dmin", "//admin", "/x/../admin", "/./admin", "/%2e/admin",
 		"/x/%2e%2e/admin", "/x/..%2fadmin", "/x%2f..%2fadmin", `/x/..\admin`, `\admin`, "/admin;x=1", "/admin;/x", "/;a/admin", "/admin%20", "/admin.", "/admin%00.css",
-		"/admin%3fx", "/admin%23", "/admin%0a", "/admin/%0ax", "/x/..;/admin", "/%5cadmin", "/%25252525252561dmin", "/wp-login.php", "/wp-login.php/x", "/WP-LOGIN.PHP/", "/wp-login.php%2fx",
+		"/admin%3fx", "/admin%23", "/admin%0a", "/admin/%0ax", "/x/..;/admin", "/;x%00/admin", "/;%2fa/admin", "/;%5ca/admin", `/;\a/admin`, "/%5cadmin", "/%25252525252561dmin", "/wp-login.php", "/wp-login.php/x", "/WP-LOGIN.PHP/", "/wp-login.php%2fx",
 	} {
 		v := visit("GET", path, "192.0.2.1")
 		if verdict, _ := p.ask(gated, v, ""); verdict != Refuse {
@@ -159,7 +159,7 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, uri, name, value, body string) {
 		v := visit(method, uri, "192.0.2.1", name, value)
 		r := read(v.Path)
-		if len(r.paths) == 0 || len(r.paths) > 6*(mostDecodings+1) {
+		if len(r.paths) == 0 || len(r.paths) > mostReadings {
 			t.Fatalf("%d readings", len(r.paths))
 		}
 		g.Admit(policy, v)
