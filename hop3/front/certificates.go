@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,17 +50,15 @@ func (e *exported) load(hosts []string) {
 			continue
 		}
 		c := e.place(host)
-		data, err := os.ReadFile(c.Chain)
+		data, err := os.ReadFile(c.File)
 		if err != nil {
 			continue // there is none yet
 		}
 		if leaf, err := parseLeaf(data); err != nil || time.Now().After(leaf.NotAfter) {
 			continue
 		}
-		if _, err := os.Stat(c.Key); err == nil {
-			c.Fingerprint = fingerprint(data)
-			e.known[host] = c
-		}
+		c.Fingerprint = fingerprint(data)
+		e.known[host] = c
 	}
 }
 
@@ -131,14 +131,15 @@ func (e *exported) export(ctx context.Context, host string) (changed bool, err e
 	if err != nil {
 		return false, fmt.Errorf("the certificate for %s: %w", host, err)
 	}
+	text := slices.Concat(bytes.TrimSpace(chain), []byte("\n"), bytes.TrimSpace(key), []byte("\n"))
 	c := e.place(host)
-	c.Fingerprint = fingerprint(chain)
+	c.Fingerprint = fingerprint(text)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.known[host] == c {
 		return false, nil
 	}
-	if err := errors.Join(writeFile(c.Key, key), writeFile(c.Chain, chain)); err != nil {
+	if err := WriteFile(c.File, text); err != nil {
 		return false, err
 	}
 	e.known[host] = c
@@ -171,7 +172,7 @@ func (e *exported) forget(keep map[string]bool) error {
 		}
 		delete(e.known, host)
 		delete(e.told, host)
-		errs = append(errs, os.Remove(c.Chain), os.Remove(c.Key))
+		errs = append(errs, os.Remove(c.File))
 	}
 	return errors.Join(errs...)
 }
@@ -180,7 +181,7 @@ func (e *exported) forget(keep map[string]bool) error {
 // nothing in it that means something in a path.
 func (e *exported) place(host string) Certificate {
 	name := strings.Replace(host, "*", "_", 1)
-	return Certificate{Host: host, Chain: filepath.Join(e.dir, name+".crt"), Key: filepath.Join(e.dir, name+".key")}
+	return Certificate{Host: host, File: filepath.Join(e.dir, name+".pem")}
 }
 
 func parseLeaf(chain []byte) (*x509.Certificate, error) {
@@ -191,8 +192,8 @@ func parseLeaf(chain []byte) (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-func fingerprint(chain []byte) string {
-	sum := sha256.Sum256(chain)
+func fingerprint(text []byte) string {
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }
 

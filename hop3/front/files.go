@@ -73,7 +73,7 @@ func write(dir string, have, want map[string][]byte) error {
 		if old, same := have[name]; same && bytes.Equal(old, want[name]) {
 			continue
 		}
-		errs = append(errs, writeFile(filepath.Join(dir, name), want[name]))
+		errs = append(errs, WriteFile(filepath.Join(dir, name), want[name]))
 	}
 	for name := range have {
 		if _, stays := want[name]; !stays {
@@ -85,8 +85,8 @@ func write(dir string, have, want map[string][]byte) error {
 	return errors.Join(errs...)
 }
 
-// writeFile replaces a file atomically by one that only we can read.
-func writeFile(path string, data []byte) error {
+// WriteFile replaces a file atomically by one that only we can read.
+func WriteFile(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

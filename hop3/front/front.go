@@ -105,9 +105,11 @@ type Site struct {
 
 // Certificate is a certificate on the disk.
 type Certificate struct {
-	Host        string
-	Chain, Key  string // paths of PEM files
-	Fingerprint string // of the chain, in hexadecimal
+	Host string
+	// File is the path of a PEM file of the chain and the key: in one, they
+	// always fit, whenever it is read.
+	File        string
+	Fingerprint string // of the file, in hexadecimal
 }
 
 // Address returns the address of the named socket; "" when there is none.

@@ -149,11 +149,11 @@ func TestCertificatesAreExported(t *testing.T) {
 		t.Error("the certificates did not change once")
 	}
 	all := e.of([]string{"nobody.test", "blog.test", "*.wild.test"})
-	if len(all) != 2 || all[0].Host != "blog.test" || all[1].Chain != filepath.Join(dir, "_.wild.test.crt") || all[0].Fingerprint == all[1].Fingerprint {
+	if len(all) != 2 || all[0].Host != "blog.test" || all[1].File != filepath.Join(dir, "_.wild.test.pem") || all[0].Fingerprint == all[1].Fingerprint {
 		t.Fatalf("%+v", all)
 	}
 	for _, c := range all {
-		if info, err := os.Stat(c.Key); err != nil || info.Mode().Perm() != 0o600 {
+		if info, err := os.Stat(c.File); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%v, %v", info, err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestCertificatesAreExported(t *testing.T) {
 		t.Fatal(err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(left) != 2 || len(again.of(hosts)) != 1 {
+	if err != nil || len(left) != 1 || len(again.of(hosts)) != 1 {
 		t.Errorf("%v are left, %v", left, err)
 	}
 }

@@ -61,7 +61,7 @@ func (p *process) save(home string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(stateFile(home), text)
+	return WriteFile(stateFile(home), text)
 }
 
 // left returns what an earlier server left running in front of a home, nil for

@@ -153,7 +153,7 @@ func copyOthers(from, to string) error {
 		if strings.HasPrefix(string(data), Marker) {
 			continue
 		}
-		if err := writeFile(filepath.Join(to, e.Name()), data); err != nil {
+		if err := WriteFile(filepath.Join(to, e.Name()), data); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -199,6 +200,9 @@ func (t *proxyTest) losesNothing() {
 		})
 	}
 	for n := range changes {
+		for before := requests.Load(); requests.Load() < before+20; {
+			runtime.Gosched() // where changes are quick, there would be no load
+		}
 		r.Release, r.Upstreams = n+2, []string{t.app(says("ok"))}
 		r.Hosts = []string{"busy.test", fmt.Sprintf("busy%d.test", n%3)}
 		t.set(r)

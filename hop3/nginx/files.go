@@ -52,8 +52,8 @@ func secureServers(p front.Place, site front.Site) []directive {
 		all = append(all, d("server").in(
 			listen(p.Address("https"), "ssl", "http2"),
 			d("server_name", data(c.Host)),
-			d("ssl_certificate", data(c.Chain)),
-			d("ssl_certificate_key", data(c.Key)),
+			d("ssl_certificate", data(c.File)),
+			d("ssl_certificate_key", data(c.File)),
 			// A certificate that was renewed in its place is a change too.
 			d("set", "$hop3_certificate", data(c.Fingerprint)),
 			pass(),

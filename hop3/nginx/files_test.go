@@ -33,8 +33,8 @@ func place(dir string) front.Place {
 func TestFiles(t *testing.T) {
 	sites := []front.Site{
 		{App: "blog", Hosts: []string{"blog.example.com", "www.example.com", "*.blog.example.com"}, Certificates: []front.Certificate{
-			{Host: "blog.example.com", Chain: "/h/front/certificates/blog.example.com.crt", Key: "/h/front/certificates/blog.example.com.key", Fingerprint: "01ab"},
-			{Host: "*.blog.example.com", Chain: "/h/front/certificates/_.blog.example.com.crt", Key: "/h/front/certificates/_.blog.example.com.key", Fingerprint: "02cd"},
+			{Host: "blog.example.com", File: "/h/front/certificates/blog.example.com.pem", Fingerprint: "01ab"},
+			{Host: "*.blog.example.com", File: "/h/front/certificates/_.blog.example.com.pem", Fingerprint: "02cd"},
 		}},
 		{App: "nginx", Hosts: []string{"nginx.localhost"}},
 	}

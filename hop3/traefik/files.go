@@ -13,9 +13,20 @@ import (
 // mainFile has what is no app's. No app can have its name.
 const mainFile = "_hop3.yml"
 
-// generationPrefix begins the name of a middleware that says which files are in
-// effect: nothing uses it.
-const generationPrefix = "hop3-generation-"
+// settledFile is written once the others were read, and has nothing that
+// matters. See Traefik.Generation.
+const settledFile = "_settled.yml"
+
+// generationPrefix and settledPrefix begin the names of middlewares that say
+// which files are in effect: nothing uses them.
+const (
+	generationPrefix = "hop3-generation-"
+	settledPrefix    = "hop3-settled-"
+)
+
+func mark(prefix, generation string) object {
+	return object{prefix + generation: object{"headers": object{"customRequestHeaders": object{"X-Hop3-Generation": generation}}}}
+}
 
 // object is a YAML mapping. Files are written as JSON, which YAML is a superset
 // of: there is one way to write a string, and nothing in it can end it.
@@ -97,7 +108,7 @@ func certificates(p front.Place, site front.Site) []object {
 	}
 	var all []object
 	for _, c := range site.Certificates {
-		all = append(all, object{"certFile": c.Chain, "keyFile": c.Key})
+		all = append(all, object{"certFile": c.File, "keyFile": c.File})
 	}
 	return all
 }
@@ -139,16 +150,15 @@ func main(p front.Place) object {
 	if found := certificates(p, p.Control); found != nil {
 		tls["certificates"] = found
 	}
+	middlewares := mark(generationPrefix, p.Generation)
+	middlewares["hop3-front"] = object{"headers": object{"customRequestHeaders": object{front.SecretHeader: p.Backend.Secret}}}
 	return object{
 		"http": object{
 			"routers":  all,
 			"services": object{"hop3": server("http"), "hop3-h2c": server("h2c")},
 			// A connection for each request: none is closed under one.
 			"serversTransports": object{"hop3": object{"maxIdleConnsPerHost": -1, "forwardingTimeouts": object{"dialTimeout": "75s"}}},
-			"middlewares": object{
-				"hop3-front":                    object{"headers": object{"customRequestHeaders": object{front.SecretHeader: p.Backend.Secret}}},
-				generationPrefix + p.Generation: object{"headers": object{"customRequestHeaders": object{"X-Hop3-Generation": p.Generation}}},
-			},
+			"middlewares":       middlewares,
 		},
 		"tls": tls,
 	}

@@ -40,8 +40,8 @@ func routersOf(t interface{ Fatal(...any) }, text []byte) (routers map[string]st
 
 func TestEveryHostIsInTheRule(t *testing.T) {
 	files, err := new(Traefik).Files(place(), []front.Site{{App: "blog", Hosts: []string{"a.test", "*.b.test"}, Certificates: []front.Certificate{
-		{Host: "a.test", Chain: "/h/a.crt", Key: "/h/a.key", Fingerprint: "01"},
-		{Host: "*.b.test", Chain: "/h/b.crt", Key: "/h/b.key", Fingerprint: "02"},
+		{Host: "a.test", File: "/h/a.pem", Fingerprint: "01"},
+		{Host: "*.b.test", File: "/h/b.pem", Fingerprint: "02"},
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestEveryHostIsInTheRule(t *testing.T) {
 			t.Errorf("%s is %+v", name, got)
 		}
 	}
-	if len(certificates) != 2 || certificates[0]["certFile"] != "/h/a.crt" || certificates[1]["keyFile"] != "/h/b.key" {
+	if len(certificates) != 2 || certificates[0]["certFile"] != "/h/a.pem" || certificates[1]["keyFile"] != "/h/b.pem" {
 		t.Errorf("the certificates are %v", certificates)
 	}
 	if routers, _ := routersOf(t, files[mainFile]); routers["hop3-default-http"].Rule != "PathPrefix(`/`)" {
@@ -66,7 +66,7 @@ func TestNothingBreaksOut(t *testing.T) {
 	hostile := rapid.StringOfN(rapid.RuneFrom([]rune("ab.\"'`\\:{}[]#&*!|>%@,\n\té\u2028")), 1, 30, -1)
 	rapid.Check(t, func(t *rapid.T) {
 		host, path := hostile.Draw(t, "host"), hostile.Draw(t, "path")
-		site := front.Site{App: "blog", Hosts: []string{host}, Certificates: []front.Certificate{{Host: host, Chain: path, Key: path + "k"}}}
+		site := front.Site{App: "blog", Hosts: []string{host}, Certificates: []front.Certificate{{Host: host, File: path}}}
 		files, err := new(Traefik).Files(place(), []front.Site{site})
 		if err != nil {
 			if hop3.CodeOf(err) != hop3.CodeInvalid || hop3.ValidateHost(host) == nil {
@@ -78,7 +78,7 @@ func TestNothingBreaksOut(t *testing.T) {
 		if got := routers["blog-http"].Rule; strings.Count(got, "`") != 2 || len(routers) != 2 {
 			t.Fatalf("%q becomes %q", host, got)
 		}
-		if want := []map[string]string{{"certFile": path, "keyFile": path + "k"}}; !reflect.DeepEqual(certificates, want) {
+		if want := []map[string]string{{"certFile": path, "keyFile": path}}; !reflect.DeepEqual(certificates, want) {
 			t.Fatalf("%q is read as %q", path, certificates)
 		}
 	})

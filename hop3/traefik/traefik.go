@@ -3,6 +3,7 @@
 package traefik
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -171,7 +172,7 @@ func (t *Traefik) Test(ctx context.Context, b front.Binary, p front.Place, _ []*
 		<-ended
 	}()
 	for {
-		got, err := t.Generation(ctx, p)
+		got, err := read(ctx, p)
 		if err == nil && got == p.Generation {
 			return nil
 		}
@@ -201,18 +202,50 @@ var api = &http.Client{Timeout: 2 * time.Second}
 
 // Generation asks Traefik's API which files are in effect. When a router of
 // them does not work, it returns a CodeInvalid error with Traefik's words.
+//
+// Traefik takes new files up at one public port after the other, in any order,
+// and the API has a port of its own. But it is done with one change before it
+// begins the next: so the files are in effect everywhere once the API knows of
+// one that was written after it knew of them.
 func (*Traefik) Generation(ctx context.Context, p front.Place) (string, error) {
+	generation, err := read(ctx, p)
+	if err != nil || generation != p.Generation {
+		return generation, err
+	}
+	settled, err := marked(ctx, p, settledPrefix)
+	if err != nil || settled == p.Generation {
+		return settled, err
+	}
+	text, err := encode(object{"http": object{"middlewares": mark(settledPrefix, p.Generation)}})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(p.Dir, settledFile)
+	if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, text) {
+		return "", nil // it was told
+	}
+	return "", front.WriteFile(file, text)
+}
+
+// marked asks which generation a middleware of the prefix has in its name; ""
+// when there is none.
+func marked(ctx context.Context, p front.Place, prefix string) (string, error) {
 	var middlewares []struct{ Name string }
-	if err := ask(ctx, p, "/api/http/middlewares?search="+generationPrefix, &middlewares); err != nil {
+	if err := ask(ctx, p, "/api/http/middlewares?search="+prefix, &middlewares); err != nil || len(middlewares) == 0 {
 		return "", err
 	}
 	if len(middlewares) != 1 {
-		return "", fmt.Errorf("Traefik knows %d generations of its files", len(middlewares))
+		return "", fmt.Errorf("Traefik knows %d middlewares %s", len(middlewares), prefix)
 	}
 	name, _, _ := strings.Cut(middlewares[0].Name, "@")
-	generation := strings.TrimPrefix(name, generationPrefix)
-	if generation != p.Generation {
-		return generation, nil
+	return strings.TrimPrefix(name, prefix), nil
+}
+
+// read asks which files Traefik has read, and whether it could use them.
+func read(ctx context.Context, p front.Place) (string, error) {
+	generation, err := marked(ctx, p, generationPrefix)
+	if err != nil || generation != p.Generation {
+		return generation, err
 	}
 	var broken []struct {
 		Name  string
