@@ -225,22 +225,14 @@ func (m *MySQL) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, err
 	if err != nil {
 		return nil, err
 	}
-	place := "configured"
-	switch a.Details[detailService] {
-	case "":
-	case mysqlShared:
-		place = "run by Hop3 for all addons"
-	default:
-		place = "run by Hop3 for this addon alone"
-	}
 	return []hop3.AddonFact{
-		{Property: "Server", Value: net.JoinHostPort(a.Details[detailHost], a.Details[detailPort]) + ", " + place},
+		serverFact(net.JoinHostPort(a.Details[detailHost], a.Details[detailPort]), a.Details[detailService], mysqlShared),
 		{Property: "Version", Value: admin.version},
 		{Property: "Database", Value: database},
 		{Property: "User", Value: a.Details[detailUser]},
 		{Property: "Tables", Value: strconv.FormatInt(tables, 10)},
 		{Property: "Size", Value: fmt.Sprintf("%.1f MiB", float64(size)/(1<<20))},
-		{Property: "Connected", Value: strconv.FormatInt(max(0, connected-1), 10)},
+		{Property: "Connections", Value: strconv.FormatInt(max(0, connected-1), 10)},
 	}, nil
 }
 

@@ -25,7 +25,7 @@ func (m *MySQL) query(ctx context.Context, a hop3.Addon, args []string) (hop3.Ad
 	text := strings.TrimSpace(strings.Join(givenCommand(args), " "))
 	switch {
 	case text == "":
-		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "there is no statement to run").WithHint("Write it after the addon's name: query db \"SELECT count(*) FROM users\"")
+		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "there is no statement to run").WithHint("Write it after the addon's name: hop3 addon mysql query %s \"SELECT count(*) FROM users\"", a.Name)
 	case strings.ContainsRune(text, 0):
 		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "the statement contains a NUL byte")
 	case strings.EqualFold(strings.Fields(text)[0], "LOAD"):

@@ -150,7 +150,7 @@ func TestMySQL_Dumps(t *testing.T) {
 		t.Errorf("the dump has %v, the addon %v, %v", inventory, live, err)
 	}
 	run(t, to, "CREATE TABLE mine (id INT)", "CREATE TRIGGER of_mine BEFORE INSERT ON mine FOR EACH ROW SET NEW.id = 1", "CREATE VIEW my_view AS SELECT * FROM mine", "CREATE TABLE parent (id INT)")
-	if err := p.Restore(ctx, b, bytes.NewReader(dump.Bytes())); err != nil {
+	if err := p.Restore(ctx, b, bytes.NewReader(zipped(t, dump.Bytes()))); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := p.Inventory(ctx, b); err != nil || !maps.Equal(got, inventory) {

@@ -38,7 +38,10 @@ func (m *MySQL) Restore(ctx context.Context, a hop3.Addon, in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	err = l.load(ctx, loader, in)
+	sql, err := unzipped(in)
+	if err == nil {
+		err = l.load(ctx, loader, sql)
+	}
 	loader.close()
 	if err != nil {
 		return err

@@ -261,3 +261,17 @@ func (h handedOut) forget(what ...string) {
 		delete(h, w)
 	}
 }
+
+// serverFact says where the server of an addon is, and whose it is: service is
+// "" for one that the admin configured, shared the service that all addons of
+// the type share.
+func serverFact(address, service, shared string) hop3.AddonFact {
+	whose := "run by Hop3 for this addon alone"
+	switch service {
+	case "":
+		whose = "configured by the admin"
+	case shared:
+		whose = "run by Hop3 for all addons"
+	}
+	return hop3.AddonFact{Property: "Server", Value: address + ", " + whose}
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -128,20 +129,13 @@ func (p *Postgres) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, 
 	if err != nil {
 		return nil, conn.failure(ctx, "be asked for its state", err)
 	}
-	where := "the server that is configured"
-	switch d.service {
-	case pgShared:
-		where = "shared with other addons"
-	case "":
-	default:
-		where = "its own"
-	}
 	return []hop3.AddonFact{
+		serverFact(net.JoinHostPort(d.host, strconv.Itoa(d.port)), d.service, pgShared),
+		{Property: "Version", Value: "PostgreSQL " + version},
 		{Property: "Database", Value: d.database},
+		{Property: "User", Value: d.user},
 		{Property: "Size", Value: size},
 		{Property: "Connections", Value: strconv.Itoa(connected)},
-		{Property: "PostgreSQL", Value: version},
-		{Property: "Server", Value: where + ", on " + d.host + ":" + strconv.Itoa(d.port)},
 	}, nil
 }
 

@@ -37,7 +37,7 @@ func (p *Postgres) query(ctx context.Context, a hop3.Addon, args []string) (hop3
 	}
 	text := strings.TrimSpace(strings.Join(args, " "))
 	if text == "" {
-		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "there is no statement to run").WithHint("Write it after the addon's name: query db \"SELECT count(*) FROM users\"")
+		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "there is no statement to run").WithHint("Write it after the addon's name: hop3 addon postgres query %s \"SELECT count(*) FROM users\"", a.Name)
 	}
 	if strings.ContainsRune(text, 0) {
 		return hop3.AddonReport{}, hop3.Errorf(hop3.CodeInvalid, "the statement contains a NUL byte")

@@ -240,6 +240,7 @@ func TestPostgresElsewhere(t *testing.T) {
 		}
 	})
 	t.Run("hostile dumps", func(t *testing.T) { hostileDumps(t, newPgWorld(t, server)) })
+	t.Run("forms of dumps", func(t *testing.T) { formsOfDumps(t, newPgWorld(t, server)) })
 	t.Run("dumps of others", func(t *testing.T) { foreignDumps(t, newPgWorld(t, server)) })
 	t.Run("extensions", func(t *testing.T) { extensionsOf(t, settings) })
 	t.Run("a dump is of one moment", func(t *testing.T) { oneMoment(t, newPgWorld(t, server)) })

@@ -45,7 +45,7 @@ func (p *Postgres) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error
 		err = p.furnish(ctx, restorer, fresh, extensions)
 	}
 	if err == nil {
-		err = p.play(ctx, restorer, fresh, newPgScript(r))
+		err = pgPlain(ctx, r, func(sql io.Reader) error { return p.play(ctx, restorer, fresh, newPgScript(sql)) })
 	}
 	if err == nil {
 		err = p.handOver(ctx, restorer, d, fresh)
@@ -169,13 +169,19 @@ func (p *Postgres) play(ctx context.Context, d pgDetails, database string, s *pg
 		return err
 	}
 	defer conn.close()
-	// All that is lost when the machine fails now is thrown away then.
-	if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
-		return conn.failure(ctx, "be restored into", err)
+	// All that is lost when the machine fails now is thrown away then. What was
+	// not written by pg_dump counts on the search path that there always is.
+	for _, setting := range []string{"SET synchronous_commit = off", `SET search_path = "$user", public`} {
+		if _, err := conn.Exec(ctx, setting); err != nil {
+			return conn.failure(ctx, "be restored into", err)
+		}
 	}
-	for {
+	for done := 0; ; done++ {
 		text, err := s.next()
 		if errors.Is(err, io.EOF) {
+			if done == 0 && !s.ended {
+				return s.errorf("%v", errPgEmpty)
+			}
 			break
 		} else if err != nil {
 			return err
@@ -184,7 +190,7 @@ func (p *Postgres) play(ctx context.Context, d pgDetails, database string, s *pg
 			return err
 		}
 	}
-	if !s.ended {
+	if s.dumped && !s.ended {
 		return s.errorf("%v", errPgCutOff)
 	}
 	if conn.PgConn().TxStatus() != 'I' {

@@ -10,14 +10,15 @@ import (
 	"github.com/abilian/hop3/hop3"
 )
 
-// pgScript reads what pg_dump writes as plain SQL: statements, and the rows that
+// pgScript reads plain SQL as pg_dump writes it: statements, and the rows that
 // follow a COPY. It is not psql: of psql's own commands, which could run
 // programs, it knows only those that pg_dump writes to switch them off.
 type pgScript struct {
-	in    *bufio.Reader
-	line  int  // of the character that is read next, from 1
-	ended bool // the last comment that only a whole dump has was there
-	most  int  // the bytes a statement may have
+	in     *bufio.Reader
+	line   int  // of the character that is read next, from 1
+	dumped bool // the first comment that a dump has was there
+	ended  bool // the last comment that only a whole dump has was there
+	most   int  // the bytes a statement may have
 }
 
 func newPgScript(r io.Reader) *pgScript {
@@ -28,13 +29,14 @@ const (
 	// pgMaxStatement bounds what is held of a dump at once. Rows are not
 	// statements.
 	pgMaxStatement = 32 << 20
+	pgDumpBegins   = "-- PostgreSQL database dump"
 	pgWholeDump    = "-- PostgreSQL database dump complete"
 )
 
 // errorf says where a dump is not what it should be.
 func (s *pgScript) errorf(format string, args ...any) error {
 	return hop3.Errorf(hop3.CodeInvalid, "the dump cannot be restored: line %d: %s", s.line, fmt.Sprintf(format, args...)).
-		WithHint("It has to be one that pg_dump wrote as plain SQL.")
+		WithHint(pgForms)
 }
 
 // pgScriptStatement is the text of the statement being read, and what of it decides
@@ -150,8 +152,9 @@ func (s *pgScript) readLine() (string, error) {
 // comment skips a comment up to the end of the line.
 func (s *pgScript) comment(alone bool) error {
 	line, err := s.readLine()
-	if alone && "-"+line == pgWholeDump {
-		s.ended = true
+	if alone {
+		s.dumped = s.dumped || "-"+line == pgDumpBegins
+		s.ended = s.ended || "-"+line == pgWholeDump
 	}
 	return err
 }

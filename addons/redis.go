@@ -171,25 +171,18 @@ func (r *Redis) Status(ctx context.Context, a hop3.Addon) ([]hop3.AddonFact, err
 	}
 	info := redisInfo(text)
 	facts := []hop3.AddonFact{
-		{Property: "Server", Value: redisAddress(a) + ", " + redisPlace(a)},
+		serverFact(redisAddress(a), a.Details[detailService], ""),
 		{Property: "Version", Value: redisVersion(info)},
 		{Property: "Database", Value: a.Details[redisDB]},
 		{Property: "Keys", Value: strconv.FormatInt(keys, 10)},
 		{Property: "Memory", Value: info["used_memory_human"]},
-		{Property: "Connected", Value: info["connected_clients"]},
+		{Property: "Connections", Value: info["connected_clients"]},
 		{Property: "Running for", Value: (time.Duration(number(info["uptime_in_seconds"])) * time.Second).String()},
 	}
 	if !own(a) {
 		facts = append(facts, hop3.AddonFact{Property: "Kept apart", Value: r.keptApart(ctx, a)})
 	}
 	return facts, nil
-}
-
-func redisPlace(a hop3.Addon) string {
-	if own(a) {
-		return "run by Hop3 for this addon alone"
-	}
-	return "shared"
 }
 
 // keptApart says what a configured server keeps apart.

@@ -147,6 +147,13 @@ func (p *program) remote(ctx context.Context, words []string) error {
 		}
 		words = slices.Insert(slices.Clone(words), end, "--dry-run")
 	}
+	words, from, err := p.inputFile(words)
+	if err != nil {
+		return err
+	}
+	if from != nil {
+		defer from.Close()
+	}
 	c, err := p.connect()
 	if err != nil {
 		return err
@@ -157,7 +164,7 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	_, deploys := match(followed, words)
 	_, watches := match(watched, words)
 	streaming := deploys+watches > 0 || slices.Contains(words, "--wait")
-	input, removeInput, err := p.input(ctx, c, words)
+	input, removeInput, err := p.input(ctx, c, words, from)
 	if err != nil {
 		return err
 	}

@@ -29,9 +29,9 @@ func (p *program) confirm(ctx context.Context, c *client.Client, words []string)
 	case p.flags.confirm != "":
 		return exitf(api.ExitDeclined, "--confirm says '%s', but it is '%s' that would go. Nothing was done.", p.flags.confirm, target)
 	case p.flags.noInput || !isTerminal(p.In):
-		return exitf(api.ExitDeclined, "'%s' destroys '%s'. Confirm with --confirm %s, or --yes.", name, target, target)
+		return exitf(api.ExitDeclined, "'%s' %s. Confirm with --confirm %s, or --yes.", name, loss(name, target), target)
 	}
-	fmt.Fprintf(p.Err, "This destroys '%s' with all that belongs to it. It cannot be undone.\n", target)
+	fmt.Fprintf(p.Err, "This %s. It cannot be undone.\n", loss(name, target))
 	question, wanted := "Go on? [y/N] ", []string{"y", "Y", "yes"}
 	if typed[name] {
 		question, wanted = fmt.Sprintf("Type '%s' to confirm: ", target), []string{target}
@@ -44,6 +44,17 @@ func (p *program) confirm(ctx context.Context, c *client.Client, words []string)
 		return exitf(api.ExitDeclined, "Nothing was done.")
 	}
 	return nil
+}
+
+// loss says what a destructive command does.
+func loss(name, target string) string {
+	switch words := strings.Fields(name); words[len(words)-1] {
+	case "import", "restore":
+		return fmt.Sprintf("replaces all that '%s' holds", target)
+	case "flush":
+		return fmt.Sprintf("deletes all that '%s' holds", target)
+	}
+	return fmt.Sprintf("destroys '%s' with all that belongs to it", target)
 }
 
 // target returns what a destructive command is about: the app, or the first

@@ -25,16 +25,39 @@ func takesInput(words []string) (password, takes bool) {
 	return false, false
 }
 
-// input returns what goes with a command, nil for most. It is spooled, since a
-// request says how long it is. The returned function removes it.
-func (p *program) input(ctx context.Context, c *client.Client, words []string) (*client.Archive, func(), error) {
+// inputFile opens the file that a command names to be its input, as in `addon
+// postgres import db FILE`, and takes its name out of the words. It is nil where
+// none is named.
+func (p *program) inputFile(words []string) ([]string, *os.File, error) {
+	if password, takes := takesInput(words); !takes || password || len(words) != 5 || strings.HasPrefix(words[4], "-") {
+		return words, nil, nil
+	}
+	file, err := os.Open(words[4])
+	if err != nil {
+		return words, nil, exitf(api.ExitUsage, "The input cannot be read: %v.", err)
+	}
+	if info, err := file.Stat(); err != nil || info.IsDir() {
+		_ = file.Close() // it was only looked at
+		return words, nil, exitf(api.ExitUsage, "The input cannot be read: %s is a directory.", words[4])
+	}
+	return words[:4], file, nil
+}
+
+// input returns what goes with a command, nil for most: of the file from, where
+// one was named, else of this program's input. It is spooled, since a request
+// says how long it is. The returned function removes it.
+func (p *program) input(ctx context.Context, c *client.Client, words []string, from *os.File) (*client.Archive, func(), error) {
 	password, takes := takesInput(words)
 	if !takes {
 		return nil, func() {}, nil
 	}
-	if isTerminal(p.In) {
+	in := p.In
+	if from != nil {
+		in = from
+	}
+	if isTerminal(in) {
 		if !password {
-			return nil, nil, exitf(api.ExitUsage, "There is no input: pipe it in, as in `hop3 %s < FILE`.", strings.Join(words, " "))
+			return nil, nil, exitf(api.ExitUsage, "There is no input: name a file, as in `hop3 %s FILE`, or pipe it in.", strings.Join(words, " "))
 		}
 		secret, err := p.askPassword(ctx)
 		if err != nil {
@@ -47,7 +70,7 @@ func (p *program) input(ctx context.Context, c *client.Client, words []string) (
 		return nil, nil, fmt.Errorf("keeping the input: %w", err)
 	}
 	remove := func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) } // a temporary file
-	length, err := io.Copy(file, p.In)
+	length, err := io.Copy(file, in)
 	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
 	}

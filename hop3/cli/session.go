@@ -100,7 +100,7 @@ func (p *program) confirmed(words []string) ([]string, error) {
 	if p.flags.confirm != "" && p.flags.confirm == target {
 		return words, nil
 	}
-	return nil, exitf(api.ExitDeclined, "'%s' destroys '%s'. Confirm with --confirm %s, or --yes. Nothing was done.", name, target, target)
+	return nil, exitf(api.ExitDeclined, "'%s' %s. Confirm with --confirm %s, or --yes. Nothing was done.", name, loss(name, target), target)
 }
 
 func exitWith(code int) error {

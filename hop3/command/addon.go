@@ -106,7 +106,7 @@ func addonCreate(ctx context.Context, c *Call) ([]api.Item, error) {
 	}
 	return append(out.items(),
 		api.Text("Addon '%s' of type %s created.", a.Name, a.Type),
-		api.Hint("addon attach", "Give it to an app with {cmd} "+a.Name+" --app APP."),
+		api.Hint("addon attach "+a.Name+" --app APP", "Give it to an app with {cmd}."),
 		api.Summary("created %s %s.", a.Type, a.Name)), nil
 }
 

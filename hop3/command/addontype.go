@@ -27,6 +27,8 @@ func commandsOf(provider hop3.AddonProvider) []Command {
 				return run(ctx, c, hop3.AddonID{Type: kind, Name: c.Args[0]})
 			}}
 	}
+	imports := row("import", "Replace all data by the input, or a file", "[FILE]", 1, addonImport)
+	imports.Max = 2
 	rows := []Command{row("credentials", "Show the variables that apps get, in the clear", "", 1, addonCredentials)}
 	if _, ok := provider.(hop3.AddonDumper); ok {
 		rows = append(rows,
@@ -34,7 +36,7 @@ func commandsOf(provider hop3.AddonProvider) []Command {
 			row("restore", "Replace all data by a dump on the server", "FILE", 2, addonRestore),
 			row("clone", "Make another addon with the same data", "NEW", 2, addonClone),
 			row("export", "Write all data to the output", "", 1, addonExport),
-			row("import", "Replace all data by the input", "", 1, addonImport),
+			imports,
 		)
 	}
 	if own, ok := provider.(hop3.AddonActions); ok {
@@ -166,8 +168,11 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 }
 
 func addonImport(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, error) {
+	if len(c.Args) > 1 {
+		return nil, hop3.Errorf(hop3.CodeInvalid, "This client sends no files: pipe it in, as in `hop3 addon %s import %s < FILE`.", id.Type, id.Name)
+	}
 	if c.Extra.Upload == nil {
-		return nil, hop3.Errorf(hop3.CodeInvalid, "There is no input: pipe it in, as in `hop3 addon %s import %s < FILE`.", id.Type, id.Name)
+		return nil, hop3.Errorf(hop3.CodeInvalid, "There is no input: name a file, as in `hop3 addon %s import %s FILE`, or pipe it in.", id.Type, id.Name)
 	}
 	dump, err := c.Extra.Upload.Content()
 	if err != nil {
