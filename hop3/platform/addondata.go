@@ -109,7 +109,7 @@ func (p *Platform) DumpAddon(ctx context.Context, who Actor, id hop3.AddonID) (p
 	}
 	dir := p.dumpDir(id.Type)
 	name := id.Name + "_" + p.now().UTC().Format("20060102_150405.000000") + d.DumpSuffix()
-	path, partial := filepath.Join(dir, name), "."+name+".partial"
+	path, partial := filepath.Join(dir, name), "."+name+partialDump
 	file, err := p.Files.Create(dir, partial)
 	if err != nil {
 		return "", nil, fmt.Errorf("making the file of the dump: %w", err)
@@ -183,8 +183,7 @@ func dumpOf(file string) (name string, ok bool) {
 
 // ImportAddon replaces all that an addon holds by a dump.
 func (p *Platform) ImportAddon(ctx context.Context, who Actor, id hop3.AddonID, dump io.Reader) error {
-	a, d, err := p.dumper(ctx, who, id)
-	if err != nil {
+	if _, _, err := p.dumper(ctx, who, id); err != nil {
 		return err
 	}
 	unlock, err := p.lockAddon(ctx, id)
@@ -192,6 +191,10 @@ func (p *Platform) ImportAddon(ctx context.Context, who Actor, id hop3.AddonID, 
 		return err
 	}
 	defer unlock()
+	a, d, err := p.dumper(ctx, who, id) // as it is now: it may have been rotated
+	if err != nil {
+		return err
+	}
 	if err := d.Restore(ctx, a.Addon, dump); err != nil {
 		return err
 	}
@@ -269,6 +272,25 @@ func (p *Platform) RunAddonAction(ctx context.Context, who Actor, id hop3.AddonI
 		return report, err
 	}
 	return hop3.AddonReport{}, hop3.Errorf(hop3.CodeNotFound, "Addons of type %s have no command '%.40s'.", id.Type, action)
+}
+
+// partialDump ends the name of a dump that is being written.
+const partialDump = ".partial"
+
+// sweepDumps removes the dumps that an earlier server did not write to the end.
+func (p *Platform) sweepDumps() error {
+	var errs []error
+	for _, provider := range p.Providers {
+		dir := p.dumpDir(provider.Name())
+		names, err := p.Files.List(dir)
+		errs = append(errs, err)
+		for _, name := range names {
+			if strings.HasPrefix(name, ".") && strings.HasSuffix(name, partialDump) {
+				errs = append(errs, p.Files.Remove(filepath.Join(dir, name)))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // dumpDir holds the dumps of addons of a type.

@@ -109,14 +109,15 @@ func (p *Platform) endRestore(ctx context.Context, note hop3.BackupRestore, even
 	}
 }
 
-// settleBackups ends what an earlier server left of backups and restores. It
+// settleBackups ends what an earlier server left of backups, dumps and restores. It
 // runs before the apps are brought up: of an app whose addons are half
 // replaced nothing runs until they are what they were, see finishRestores.
 func (p *Platform) settleBackups(ctx context.Context) error {
+	err := p.sweepDumps()
 	if p.Backups == nil {
-		return nil
+		return err
 	}
-	err := p.Backups.Sweep()
+	err = errors.Join(err, p.Backups.Sweep())
 	all, listErr := p.Store.Backups(ctx, "")
 	err = errors.Join(err, listErr)
 	for _, b := range all {

@@ -17,6 +17,8 @@ type dumpAddons struct {
 	*fakeAddons
 	holds map[string]string // by name
 	after func(name string) // a restore; nil: nothing
+	// restored are the details of the addon that was restored last.
+	restored hop3.AddonDetails
 }
 
 func newDumpAddons() *dumpAddons {
@@ -42,7 +44,7 @@ func (f *dumpAddons) Restore(_ context.Context, a hop3.Addon, r io.Reader) error
 		return err
 	}
 	text, err := io.ReadAll(r)
-	f.holds[a.Name] = string(text)
+	f.holds[a.Name], f.restored = string(text), a.Details
 	if f.after != nil {
 		f.after(a.Name)
 	}
