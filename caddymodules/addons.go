@@ -63,6 +63,16 @@ func claimedPorts(db *store.DB) (map[int]bool, error) {
 	return claimed, err
 }
 
+// HaltServices stops the databases and other services that the server of a home
+// runs itself, until the next server starts them. It does nothing where there
+// is none.
+func HaltServices(ctx context.Context, home string) error {
+	if c := running(home); c != nil && c.services != nil {
+		return c.services.Halt(ctx)
+	}
+	return nil
+}
+
 // closeAddons lets go of the services, which run on, and of the providers'
 // connections.
 func (c *core) closeAddons() error {

@@ -242,12 +242,15 @@ func (i *instance) stop(next *handover) error {
 		if err := p.StopAll(ctx); err != nil {
 			fmt.Fprintf(i.out, "Some apps did not stop: %v\n", err)
 		}
+		if err := caddymodules.HaltServices(ctx, i.config.Home); err != nil {
+			fmt.Fprintf(i.out, "Some databases did not stop: %v\n", err)
+		}
 	}
 	if err := caddy.Stop(); err != nil {
 		return fmt.Errorf("stopping the server: %w", err)
 	}
 	if !i.options.stopApps && next == nil {
-		fmt.Fprintln(i.out, "The apps go on running; the next `hop3 run` adopts them.")
+		fmt.Fprintln(i.out, "The apps and their databases go on running; the next `hop3 run` adopts them.")
 	}
 	return nil
 }

@@ -48,8 +48,8 @@ func runCommand() *cobra.Command {
 		Short:   "Run the server: proxy, git over SSH, processes, API, all in this process",
 		Long: `Run the whole server in this process until it is interrupted.
 
-The apps go on running when the server ends, and the next one adopts them,
-unless --stop-apps is given.`,
+The apps and their databases go on running when the server ends, and the next
+one adopts them, unless --stop-apps is given.`,
 		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -67,7 +67,7 @@ unless --stop-apps is given.`,
 		values[f.name] = cmd.Flags().String(f.name, "", f.usage)
 	}
 	cmd.Flags().BoolVar(&o.demo, "demo", false, "run on a throw-away home, push a sample app to it and serve it")
-	cmd.Flags().BoolVar(&o.stopApps, "stop-apps", false, "stop the apps when the server ends")
+	cmd.Flags().BoolVar(&o.stopApps, "stop-apps", false, "stop the apps and their databases when the server ends")
 	cmd.Flags().BoolVar(&o.check, "check", false, "only say whether the server could run with these settings")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return hop3.Errorf(hop3.CodeInvalid, "hop3 run: %w", err).WithHint("%s", oneOffHint)

@@ -83,6 +83,34 @@ func Open(o Options) (*Services, error) {
 	return s, nil
 }
 
+// Halt stops all services at once. The next server starts those again that are
+// meant to run.
+func (s *Services) Halt(ctx context.Context) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	var halted sync.WaitGroup
+	errs := make([]error, len(entries))
+	for i, e := range entries {
+		if !e.IsDir() || !serviceName.MatchString(e.Name()) {
+			continue
+		}
+		halted.Go(func() {
+			unlock, err := s.lock(ctx, e.Name())
+			if err == nil {
+				defer unlock()
+				err = s.supervisor.Stop(ctx, release(e.Name()), stopGrace)
+			}
+			if err != nil {
+				errs[i] = fmt.Errorf("stopping the service %s: %w", e.Name(), err)
+			}
+		})
+	}
+	halted.Wait()
+	return errors.Join(errs...)
+}
+
 // Close leaves the services running, for the next server.
 func (s *Services) Close() error { return s.supervisor.Close() }
 

@@ -339,3 +339,32 @@ func TestServicePortsAreTheirs(t *testing.T) {
 		t.Errorf("after its removal: %v, %v", err, s.Ports())
 	}
 }
+
+// TestServicesHalt ends all services, and the next server starts those again
+// that were meant to run.
+func TestServicesHalt(t *testing.T) {
+	home := servicestest.Home(t)
+	box := servicestest.Sandbox(t, home)
+	s := servicestest.Open(t, home, box)
+	dir, stopped := prepare(t, s, "recorder"), prepare(t, s, "stopped")
+	start(t, s, recorder("recorder"))
+	start(t, s, recorder("stopped"))
+	first, last := pid(t, dir, 0), pid(t, stopped, 0)
+	if err := s.Stop(t.Context(), "stopped"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Halt(t.Context()); err != nil || runs(first) || runs(last) {
+		t.Fatalf("Halt: %v; they run: %v, %v", err, runs(first), runs(last))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = servicestest.Open(t, home, box)
+	defer func() { servicestest.End(t, home, s) }()
+	if second := pid(t, dir, first); !runs(second) {
+		t.Error("the next server does not start it")
+	}
+	if got := read(t, stopped, "pid"); got != strconv.Itoa(last) {
+		t.Errorf("what was stopped before runs again, as %s", got)
+	}
+}
