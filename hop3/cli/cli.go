@@ -161,6 +161,9 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	if err := p.confirm(ctx, c, words); err != nil {
 		return err
 	}
+	if done, err := p.export(ctx, c, words); done || err != nil {
+		return err
+	}
 	_, deploys := match(followed, words)
 	_, watches := match(watched, words)
 	streaming := deploys+watches > 0 || slices.Contains(words, "--wait")

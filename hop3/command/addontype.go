@@ -144,7 +144,7 @@ func addonExport(ctx context.Context, c *Call, id hop3.AddonID) ([]api.Item, err
 	name, _, err := c.Platform.ExportAddon(ctx, c.Actor(), id, &content)
 	if content.full {
 		return nil, hop3.Errorf(hop3.CodeInvalid, "The addon '%s' holds more than %d MB, too much for one answer.", id.Name, maxExport>>20).
-			WithHint("`hop3 addon %s dump %s` writes it to a file on the server.", id.Type, id.Name)
+			WithHint("`hop3 addon %s dump %s` writes it to a file on the server, and the client of this version takes any size.", id.Type, id.Name)
 	}
 	if err != nil {
 		return nil, err

@@ -1,0 +1,52 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/abilian/hop3/hop3/api"
+)
+
+// Export writes all that an addon holds to w, as it comes. Errors of the server
+// are *Errors; a server that knows no exports of any size answers with one of
+// the code 404. When any other is returned, w may have got a part.
+func (c *Client) Export(ctx context.Context, kind, name string, w io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	req, err := c.request(ctx, http.MethodGet, "/api/addons/"+url.PathEscape(kind)+"/"+url.PathEscape(name)+"/export", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return unreachable(c.base, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return streamError(resp)
+	}
+	silence := time.AfterFunc(readTimeout, cancel)
+	defer silence.Stop()
+	buffer := make([]byte, 128<<10)
+	for {
+		n, err := resp.Body.Read(buffer)
+		silence.Reset(readTimeout)
+		if n > 0 {
+			if _, err := w.Write(buffer[:n]); err != nil {
+				return fmt.Errorf("writing the export: %w", err)
+			}
+		}
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return &Error{
+				Message: fmt.Sprintf("The export broke off and is not whole: %v.", err),
+				Data:    &api.ErrorData{Hint: fmt.Sprintf("`hop3 addon %s dump %s` writes it to a file on the server, and says what is wrong.", kind, name)},
+			}
+		}
+	}
+}
