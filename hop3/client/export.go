@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/abilian/hop3/hop3/api"
 )
 
 // Export writes all that an addon holds to w, as it comes. Errors of the server
@@ -43,10 +41,8 @@ func (c *Client) Export(ctx context.Context, kind, name string, w io.Writer) err
 		if err == io.EOF {
 			return nil
 		} else if err != nil {
-			return &Error{
-				Message: fmt.Sprintf("The export broke off and is not whole: %v.", err),
-				Data:    &api.ErrorData{Hint: fmt.Sprintf("`hop3 addon %s dump %s` writes it to a file on the server, and says what is wrong.", kind, name)},
-			}
+			return &Error{Message: fmt.Sprintf("The export broke off and is not whole: %v.\n"+
+				"`hop3 addon %s dump %s` writes it to a file on the server, and says what is wrong.", err, kind, name)}
 		}
 	}
 }
