@@ -98,7 +98,7 @@ func TestWhoMayComeIn(t *testing.T) {
 		"POST /rpc app status", "POST /rpc app restart", "POST /rpc user list",
 		"GET /api/apps/blog/logs/stream", "GET /api/apps/nosuch/logs/stream",
 		"GET /api/stream/ID", "GET /api/stream/ID/status", "GET /api/stream/nosuch",
-		"GET /api/addons/postgres/nosuch/export", "GET /api/console", "POST /hooks/blog/x", "GET /why/nosuch",
+		"GET /api/addons/postgres/nosuch/export", "PUT /api/addons/postgres/nosuch/import", "GET /api/console", "POST /hooks/blog/x", "GET /why/nosuch",
 		// POST /auth/code and GET /auth/magic/ are as POST /auth/login, and all count
 		// as tries of one address: five.
 		"GET /auth/login", "POST /auth/login", "GET /auth/profile", "GET /auth/device", "POST /auth/device",

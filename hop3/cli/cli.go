@@ -167,11 +167,14 @@ func (p *program) remote(ctx context.Context, words []string) error {
 	_, deploys := match(followed, words)
 	_, watches := match(watched, words)
 	streaming := deploys+watches > 0 || slices.Contains(words, "--wait")
-	input, removeInput, err := p.input(ctx, c, words, from)
+	input, removeInput, err := p.input(ctx, words, from)
 	if err != nil {
 		return err
 	}
 	defer removeInput()
+	if done, err := p.importData(ctx, c, words, input); done || err != nil {
+		return err
+	}
 	answered := p.waiting("Waiting for the server")
 	res, err := c.Call(ctx, words, api.Extra{Verbosity: api.Verbosity(p.flags.verbosity), Streaming: streaming}, input)
 	answered()

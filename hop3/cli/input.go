@@ -44,12 +44,17 @@ func (p *program) inputFile(words []string) ([]string, *os.File, error) {
 }
 
 // input returns what goes with a command, nil for most: of the file from, where
-// one was named, else of this program's input. It is spooled, since a request
+// one was named, else of this program's input. That is spooled, since a request
 // says how long it is. The returned function removes it.
-func (p *program) input(ctx context.Context, c *client.Client, words []string, from *os.File) (*client.Archive, func(), error) {
+func (p *program) input(ctx context.Context, words []string, from *os.File) (*client.Archive, func(), error) {
 	password, takes := takesInput(words)
 	if !takes {
 		return nil, func() {}, nil
+	}
+	if from != nil {
+		if info, err := from.Stat(); err == nil && info.Mode().IsRegular() {
+			return &client.Archive{Content: from, Size: info.Size(), Data: true}, func() {}, nil
+		}
 	}
 	in := p.In
 	if from != nil {
@@ -77,14 +82,6 @@ func (p *program) input(ctx context.Context, c *client.Client, words []string, f
 	if err != nil {
 		remove()
 		return nil, nil, fmt.Errorf("reading the input: %w", err)
-	}
-	most, err := mostOf(ctx, c, length)
-	if err == nil && most > 0 {
-		err = exitf(api.ExitUsage, "The input is %s, and the server takes %s at most: its HOP3_MAX_ARCHIVE_SIZE.", size(length), size(most))
-	}
-	if err != nil {
-		remove()
-		return nil, nil, err
 	}
 	return &client.Archive{Content: file, Size: length, Data: true}, remove, nil
 }

@@ -50,7 +50,7 @@ type Uploads struct {
 
 // ServeHTTP answers POST /rpc, GET /api/stream/{id}, GET
 // /api/stream/{id}/status, GET /api/apps/{app}/logs/stream, GET /api/events, GET
-// /api/addons/{type}/{name}/export, GET /api/console
+// /api/addons/{type}/{name}/export, PUT /api/addons/{type}/{name}/import, GET /api/console
 // (a websocket), GET /why/{id}, the pages of logins under /auth/, POST /hooks/{app}/{id}, what other servers ask below api.MovesPath, GET /health and GET /version; everything else is not found.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.route)
@@ -68,6 +68,7 @@ func (h *Handler) route() {
 	h.mux.HandleFunc("GET /why/{id}", h.why)
 	h.mux.HandleFunc("GET /api/events", h.users(h.followEvents))
 	h.mux.HandleFunc("GET /api/addons/{type}/{name}/export", h.users(h.exportAddon))
+	h.mux.HandleFunc("PUT /api/addons/{type}/{name}/import", h.users(h.importAddon))
 	h.mux.HandleFunc("GET "+console.Path, h.console)
 	h.mux.HandleFunc("POST /hooks/{app}/{id}", h.deliver)
 	h.routeLogin()

@@ -15,7 +15,7 @@ import (
 func (c *Client) Export(ctx context.Context, kind, name string, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	req, err := c.request(ctx, http.MethodGet, "/api/addons/"+url.PathEscape(kind)+"/"+url.PathEscape(name)+"/export", nil)
+	req, err := c.request(ctx, http.MethodGet, addonPath(kind, name, "export"), nil)
 	if err != nil {
 		return err
 	}
@@ -45,4 +45,35 @@ func (c *Client) Export(ctx context.Context, kind, name string, w io.Writer) err
 				"`hop3 addon %s dump %s` writes it to a file on the server, and says what is wrong.", err, kind, name)}
 		}
 	}
+}
+
+// Import replaces all that an addon holds by what from has. Errors of the server
+// are *Errors; one that knows no imports of any size answers with one of the
+// code 404 or 405.
+func (c *Client) Import(ctx context.Context, kind, name string, from *Archive) error {
+	req, err := c.request(ctx, http.MethodPut, addonPath(kind, name, "import"), io.NopCloser(from.Content))
+	if err != nil {
+		return err
+	}
+	req.ContentLength = from.Size
+	req.Header.Set("Expect", "100-continue") // what is refused is not sent
+	// What takes longest, its indexes, is made after all of it was sent.
+	transport := c.http.Transport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = 0
+	defer transport.CloseIdleConnections()
+	patient := *c.http
+	patient.Transport = transport
+	resp, err := patient.Do(req)
+	if err != nil {
+		return unreachable(c.base, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		return streamError(resp)
+	}
+	return nil
+}
+
+func addonPath(kind, name, what string) string {
+	return "/api/addons/" + url.PathEscape(kind) + "/" + url.PathEscape(name) + "/" + what
 }

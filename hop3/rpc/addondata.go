@@ -30,6 +30,17 @@ func (h *Handler) exportAddon(w http.ResponseWriter, r *http.Request, id identit
 	}
 }
 
+// importAddon replaces all that an addon holds by the body, as it comes: of any
+// size, which a request to /rpc is not.
+func (h *Handler) importAddon(w http.ResponseWriter, r *http.Request, id identity) {
+	addon := hop3.AddonID{Type: r.PathValue("type"), Name: r.PathValue("name")}
+	if err := h.Platform.ImportAddon(r.Context(), id.actor(), addon, r.Body); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // begun notes whether an answer has begun.
 type begun struct {
 	http.ResponseWriter
