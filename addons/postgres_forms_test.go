@@ -3,11 +3,15 @@ package addons_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -83,4 +87,36 @@ func formsOfDumps(t *testing.T, w pgWorld) {
 	if err == nil || !strings.Contains(hop3.MessageOf(err), "pg_restore: error") {
 		t.Errorf("what pg_restore says is not told: %v", err)
 	}
+
+	// One whose client leaves takes no room afterwards.
+	ctx, leave := context.WithCancel(t.Context())
+	err = w.Restore(ctx, a, io.MultiReader(strings.NewReader("CREATE TABLE half (t text);\n"), leaving{ctx, leave}))
+	if err == nil {
+		t.Error("what nobody sends any more is restored")
+	}
+	err = asApp(t.Context(), w.Variables(a), func(c *pgx.Conn) (err error) {
+		var left []string
+		rows, err := c.Query(t.Context(), `SELECT datname FROM pg_database WHERE datname ~ '^hop3_.*_new$'`)
+		if err == nil {
+			left, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if len(left) > 0 {
+			t.Errorf("%v is left", left)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// leaving is a client that leaves.
+type leaving struct {
+	ctx   context.Context
+	leave context.CancelFunc
+}
+
+func (l leaving) Read([]byte) (int, error) {
+	l.leave()
+	return 0, l.ctx.Err()
 }

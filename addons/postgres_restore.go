@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -53,11 +54,17 @@ func (p *Postgres) Restore(ctx context.Context, a hop3.Addon, r io.Reader) error
 	if err == nil {
 		err = conn.exchange(ctx, d, fresh, d.scratch("old"))
 	}
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), pgTidy)
+	defer cancel()
+	left := conn.discard(after, d)
 	if ctx.Err() != nil {
 		return err // the next restore or Destroy drops what is left
 	}
-	return errors.Join(err, conn.discard(ctx, d))
+	return errors.Join(err, left)
 }
+
+// pgTidy is how long it may take to drop what a restore leaves.
+const pgTidy = time.Minute
 
 // scratch is the name of what there is only during a restore. No addon's name
 // becomes one of these.
