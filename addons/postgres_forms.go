@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"github.com/abilian/hop3/hop3"
 )
@@ -81,7 +82,7 @@ func pgPlain(ctx context.Context, r io.Reader, read func(io.Reader) error) error
 	if err != nil {
 		return err
 	}
-	cmd.Stdin = in
+	cmd.Stdin, cmd.WaitDelay = in, pgLastWords
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("running pg_restore: %w", err)
 	}
@@ -96,6 +97,10 @@ func pgPlain(ctx context.Context, r io.Reader, read func(io.Reader) error) error
 	}
 	return failed
 }
+
+// pgLastWords is how long a sender who sends no more is waited for once nobody
+// reads it.
+const pgLastWords = 5 * time.Second
 
 // toEnd notes whether all was read.
 type toEnd struct {

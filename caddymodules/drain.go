@@ -31,6 +31,7 @@ func Drain(ctx context.Context, home string, grace Grace) error {
 		return hop3.Errorf(hop3.CodeUnavailable, "no server runs on %s", home)
 	}
 	c.gate.ending.Store(int64(max(grace.Last, 1)))
+	endFollowing(home)
 	var all sync.WaitGroup
 	var requests, changes error
 	all.Go(func() {
@@ -44,6 +45,14 @@ func Drain(ctx context.Context, home string, grace Grace) error {
 	all.Go(func() { time.Sleep(min(farewell, grace.Requests)) })
 	all.Wait()
 	return errors.Join(requests, changes, End(ctx, home, grace.Last))
+}
+
+// endFollowing ends what people follow: who waits for requests does not wait for
+// what has no end.
+func endFollowing(home string) {
+	if p := Platform(home); p != nil {
+		p.EndFollowing()
+	}
 }
 
 // drainChanges waits for the changes under way and for the SSH sessions. After
@@ -69,6 +78,7 @@ func End(ctx context.Context, home string, last time.Duration) error {
 		return nil
 	}
 	c.gate.ending.CompareAndSwap(0, int64(max(last, 1)))
+	endFollowing(home)
 	ctx, cancel := context.WithTimeout(ctx, last)
 	defer cancel()
 	return c.gate.shut(ctx)

@@ -184,9 +184,13 @@ func (p *Platform) events(ctx context.Context, who Actor, q hop3.EventQuery) (fo
 // begins behind that one. When the server ends it is a CodeUnavailable error:
 // who follows goes on with the next one.
 func (p *Platform) FollowEvents(ctx context.Context, who Actor, q hop3.EventQuery, each func(hop3.Event) error) error {
-	ctx, done := p.interruptible(ctx)
+	ctx, done := p.following(ctx)
 	defer done()
-	err := p.followEvents(ctx, who, q, each)
+	return followed(ctx, p.followEvents(ctx, who, q, each))
+}
+
+// followed is the error of what was followed under ctx.
+func followed(ctx context.Context, err error) error {
 	if context.Cause(ctx) == errShutdown {
 		return hop3.Errorf(hop3.CodeUnavailable, "The server is shutting down. Try again in a moment.")
 	}

@@ -351,3 +351,26 @@ func TestCrashesAreNoted(t *testing.T) {
 		}
 	}
 }
+
+// A server that ends does not wait for who follows it, and goes on with the rest.
+func TestFollowingEndsWithTheServer(t *testing.T) {
+	w := newWorld(t)
+	w.deployed("one")
+	ended := make(chan error, 2)
+	go func() {
+		ended <- w.FollowEvents(t.Context(), alice, hop3.EventQuery{}, func(hop3.Event) error { return nil })
+	}()
+	go func() {
+		ended <- w.Logs(t.Context(), alice, "blog", hop3.LogQuery{Follow: true}, func(LogLine) error { return nil })
+	}()
+	w.EndFollowing()
+	for range 2 {
+		if err := <-ended; hop3.CodeOf(err) != hop3.CodeUnavailable {
+			t.Errorf("who followed is told %v", err)
+		}
+	}
+	if err := w.Logs(t.Context(), alice, "blog", hop3.LogQuery{}, func(LogLine) error { return nil }); err != nil {
+		t.Errorf("who looks once is told %v", err)
+	}
+	w.deployed("two")
+}

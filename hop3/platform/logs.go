@@ -27,7 +27,11 @@ func (p *Platform) Logs(ctx context.Context, who Actor, name string, q hop3.LogQ
 	if q.Lines <= 0 {
 		q.Lines = defaultLines
 	}
-	ctx, done := p.interruptible(ctx)
+	until := p.interruptible
+	if q.Follow {
+		until = p.following
+	}
+	ctx, done := until(ctx)
 	defer done()
 	q.Alive = func(ctx context.Context) error {
 		if p.gone(ctx, name) {
@@ -35,12 +39,12 @@ func (p *Platform) Logs(ctx context.Context, who Actor, name string, q hop3.LogQ
 		}
 		return nil
 	}
-	return p.Files.Logs(ctx, p.logDir(name), q, func(e hop3.LogEntry) error {
+	return followed(ctx, p.Files.Logs(ctx, p.logDir(name), q, func(e hop3.LogEntry) error {
 		if q.Access { // its lines have their time in them, and are for programs
 			return line(LogLine{Text: printable(e.Text)})
 		}
 		return line(LogLine{Instance: e.Instance, Time: e.Time, Text: printable(e.Text)})
-	})
+	}))
 }
 
 // existence is what was last known of whether apps exist that people watch: the

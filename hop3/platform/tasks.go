@@ -17,6 +17,9 @@ type tasks struct {
 	once   sync.Once
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	// follow is of what has no end of its own; it ends with ctx, or before.
+	follow    context.Context
+	endFollow context.CancelCauseFunc
 
 	mu     sync.Mutex
 	closed bool
@@ -24,7 +27,10 @@ type tasks struct {
 }
 
 func (t *tasks) init() {
-	t.once.Do(func() { t.ctx, t.cancel = context.WithCancelCause(context.Background()) })
+	t.once.Do(func() {
+		t.ctx, t.cancel = context.WithCancelCause(context.Background())
+		t.follow, t.endFollow = context.WithCancelCause(t.ctx)
+	})
 }
 
 // Go runs f in a goroutine of the platform, whose context ends at Shutdown. It
@@ -62,11 +68,28 @@ func (p *Platform) Interrupt() {
 	t.cancel(errShutdown)
 }
 
+// EndFollowing ends what people follow, events and logs, and lets nobody begin
+// to: a server that waits for its requests would wait for ever.
+func (p *Platform) EndFollowing() {
+	p.tasks.init()
+	p.tasks.endFollow(errShutdown)
+}
+
 // interruptible returns a context that Interrupt ends too.
 func (p *Platform) interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	p.tasks.init()
+	return endedBy(ctx, p.tasks.ctx)
+}
+
+// following returns a context that EndFollowing and Interrupt end too.
+func (p *Platform) following(ctx context.Context) (context.Context, context.CancelFunc) {
+	p.tasks.init()
+	return endedBy(ctx, p.tasks.follow)
+}
+
+func endedBy(ctx, end context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(p.tasks.ctx, func() { cancel(errShutdown) })
+	stop := context.AfterFunc(end, func() { cancel(errShutdown) })
 	return ctx, func() {
 		stop()
 		cancel(nil)
