@@ -18,7 +18,7 @@ import (
 // unasked are the verbs that take no Actor, and why none is needed.
 var unasked = map[string]string{
 	"Authenticate": "says who somebody is", "AuthenticateKey": "says who somebody is", "Login": "says who somebody is", "RedeemMagicLink": "says who somebody is",
-	"Begin": "the server itself", "Go": "the server itself", "Interrupt": "the server itself", "Quiet": "the server itself",
+	"Begin": "the server itself", "Go": "the server itself", "Interrupt": "the server itself", "EndFollowing": "the server itself", "Quiet": "the server itself",
 	"Reconcile": "the server itself", "Shutdown": "the server itself", "StopAll": "the server itself", "Wake": "the router",
 	"Logout":  "who has a token may end it",
 	"Webhook": "checks the address's own secret", "Deliver": "its caller checked the signature", "WebhookURL": "reads nothing",
