@@ -19,14 +19,11 @@ func (c *Client) Export(ctx context.Context, kind, name string, w io.Writer) err
 	if err != nil {
 		return err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.open(req)
 	if err != nil {
-		return unreachable(c.base, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return streamError(resp)
-	}
 	silence := time.AfterFunc(readTimeout, cancel)
 	defer silence.Stop()
 	buffer := make([]byte, 128<<10)

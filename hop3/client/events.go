@@ -153,14 +153,11 @@ func (c *Client) events(ctx context.Context, path, lastID string, handle func(ev
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.open(req)
 	if err != nil {
-		return unreachable(c.base, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return streamError(resp)
-	}
 	// A server that died without a word sends no keepalives any more.
 	silence := time.AfterFunc(eventTimeout, cancel)
 	defer silence.Stop()
@@ -194,6 +191,19 @@ func (c *Client) events(ctx context.Context, path, lastID string, handle func(ev
 		return unreachable(c.base, err)
 	}
 	return errEnded
+}
+
+// open asks for what comes bit by bit.
+func (c *Client) open(req *http.Request) (*http.Response, error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, unreachable(c.base, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		return nil, streamError(resp)
+	}
+	return resp, nil
 }
 
 func streamError(resp *http.Response) error {
